@@ -20,6 +20,7 @@ from archbench.errors import ArchbenchError, SpecError, StorageError
 from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
+from archbench.search.growth import as_begun
 from archbench.search.jobs import (
     Note,
     RungReached,
@@ -37,7 +38,7 @@ from archbench.search.kept_weights import (
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
-from archbench.search.settings import as_begun, settings_of, space_of
+from archbench.search.settings import settings_of, space_of
 from archbench.study.study_folder import path_of
 from archbench.study.trial import TrialRecord, final_accuracies
 

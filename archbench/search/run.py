@@ -17,9 +17,10 @@ from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import earlier_anchor, known_plan, read_earlier
+from archbench.search.growth import as_begun, grow
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
-from archbench.search.settings import as_begun, grow, settings_of, space_of
+from archbench.search.settings import settings_of, space_of
 from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace

@@ -1,47 +1,36 @@
-"""What a search was asked to be, and how a study goes on that was begun as something else."""
+"""What was a search asked to be?"""
 
 import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line
 from archbench.data import Data, name_of
-from archbench.errors import StorageError, UsageError
-from archbench.models import ArchSpec, as_spec, count
-from archbench.search.optuna_view import Ledger
+from archbench.errors import UsageError
+from archbench.models import ArchSpec, count
 from archbench.search.pruning import load_pruner, named_pruner
 from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
-from archbench.search.suggestion import encoded
 from archbench.space import (
     Choices,
     SearchSpace,
-    candidate_changes,
-    choices_for,
-    condition_changes,
     shipped,
 )
 from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
-from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
 from archbench.study.study_folder import (
     SPACE,
-    another_from,
     path_of,
-    resume_command,
     valid_name,
 )
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
-_SAMPLES = 300
-_KEPT = ("sampler", "pruner", "audit", "seed")
 _CONFIRM_SHARE = 0.2
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -266,122 +255,6 @@ def space_entries(space: SearchSpace) -> dict[str, Any]:
     }
 
 
-def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
-    """The settings with what the study was begun with.
-
-    Its space is the study's own, or another one in which numbers mean the same; where that names
-    another number of trials or epochs, that is how many there shall be. Spaces that the study has
-    outgrown count as its own.
-
-    Which data are meant is compared by their content, once they are prepared.
-
-    Raises:
-        UsageError: Something else was asked for now.
-        StorageError: The header contradicts itself.
-    """
-    begun = {
-        "seed": header["seed"],
-        "sampler": header["sampler"],
-        "pruner": header.get("pruner", "none"),
-    }
-    said, path = settings.options, settings.path
-    for key, value in begun.items():
-        if said.get(key, value) != value:
-            raise UsageError(
-                f"the study was begun with the {key} {value}, not {said[key]}",
-                place=str(path),
-                help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
-                f"it: {another_from(path)}",
-            )
-    space, own = settings.space, space_of(header, path=path)
-    if dict(own.objectives) != dict(header["objectives"]):
-        told = "the study's header names other objectives than its space"
-        raise StorageError(told, place=str(path), help=f"begin another: {another_from(path)}")
-    if space.text in {own.text, *(entry["text"] for entry in header.get("spaces", ()))}:
-        space = own
-    else:
-        _refuse_other(own, space, header=header, path=path)
-    trials, epochs = max(header["trials"], said.get("epochs", 0)), header.get("epochs")
-    if (space.search.trials, space.search.epochs) != (own.search.trials, own.search.epochs):
-        trials, epochs = settings.search.trials, settings.search.epochs
-    search = replace(
-        space.search,
-        **begun,
-        trials=said.get("trials", trials),
-        epochs=said.get("epochs", epochs),
-        workers=settings.search.workers,
-        time_limit_s=settings.search.time_limit_s,
-    )
-    moved = space.proxy.data if space.proxy.data != own.proxy.data else header["proxy"]["data"]
-    return replace(settings, space=space, search=search, data=said.get("data", moved))
-
-
-def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path: Path) -> None:
-    """Refuses a space in which numbers mean something else, or that asks for another search.
-
-    Sampler, pruner, audit and seed stay those of the beginning, where an option may have given
-    another one than its space; what else ``search`` says may change.
-    """
-    losses = [change for change in candidate_changes(before, space) if change.is_loss]
-    meaning = "its numbers and new ones would not mean the same"
-    lost = "a study that goes on may gain values and loses none"
-    for changes, why in ((condition_changes(before, space), meaning), (losses, lost)):
-        for change in (one for one in changes if one.place != "proxy.data"):  # by its content
-            raise UsageError(
-                f"the study was begun with {change.before}, not {change.after}: {why}",
-                place=change.place,
-                help=_instead(path),
-            )
-    for key in _KEPT:
-        old, new = (getattr(one.search, key) for one in (before, space))
-        begun = header.get(key, old)
-        if new not in (old, begun):
-            raise UsageError(
-                f"the study was begun with the {key} {begun}, not {new}, and a study keeps the one "
-                "that it was begun with",
-                place=f"search.{key}",
-                help=f"write {begun} there, or {_instead(path)}",
-            )
-
-
-def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
-    """Lets a study go on in a space that holds all candidates of its own.
-
-    Every trial is found in the new space, to the digest, and stored as that encodes it. The
-    header keeps which space stood from which trial on; see ``as_begun`` for the new one.
-
-    Raises:
-        UsageError: A trial, or another candidate of the study's space, is none of the new one.
-    """
-    home = study.path.parent
-    found = {
-        number: _found(space, as_spec(record.spec), known=record.choices, home=home)
-        for number, record in study.trials.items()
-    }
-    some = some_feasible(before, random.Random(0), whole=_SAMPLES, draws=_SAMPLES, tries=50)
-    for choices in some:
-        _found(space, before.decode(choices), known=before.values(choices), home=home)
-    write_atomically(home / SPACE, space.text.encode())  # first: that way it can be repeated
-    with study.transaction():
-        for key, value in _grown_header(study, space, before=before).items():
-            study.set_header(key, value)
-        for number, choices in found.items():
-            drawn = encoded(space, choices)
-            study.re_encode(number, choices=space.values(choices), drawn=drawn)
-
-
-def _found(space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any], home: Path) -> Choices:
-    choices = choices_for(space, spec, known=known)
-    if choices is None:
-        told = ", ".join(f"{axis} {value}" for axis, value in known.items())
-        raise UsageError(
-            f"a candidate of the study is none of this space, or another network there: {told}",
-            place=space.name,
-            help=_instead(home),
-        )
-    return choices
-
-
 def some_feasible(
     space: SearchSpace, rng: random.Random, *, whole: int, draws: int, tries: int
 ) -> list[Choices]:
@@ -390,34 +263,3 @@ def some_feasible(
         return [choices for choices in space.enumerate() if space.is_feasible(choices)]
     drawn = (space.sample_feasible(rng, tries=tries) for _ in range(draws))
     return [choices for choices in drawn if choices is not None]
-
-
-def _grown_header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:
-    header = study.header()
-    changes = [str(change) for change in candidate_changes(before, space)]
-    named = space_entries(space)
-    if not changes:  # only how is searched, for example how long a trial may take
-        return named
-    share = space.feasible()
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    since = {"since": 0, "when": header["created"], "size": header["size"], "changes": []}
-    then = {"since": study.next_number, "when": now, "size": space.size(), "changes": changes}
-    return {
-        **named,
-        "size": space.size(),
-        "feasible_share": share.value,
-        "feasible_low": share.low,
-        "feasible_high": share.high,
-        "spaces": [
-            *header.get("spaces", [{**since, "text": before.text}]),
-            {**then, "text": space.text},
-        ],
-    }
-
-
-def _instead(path: Path) -> str:
-    """What to do in place of going on with a study in a space that is too different."""
-    return (
-        f"go on as it was begun: {resume_command(path)}; or begin another that takes over what it "
-        f"can: {another_from(path)}"
-    )

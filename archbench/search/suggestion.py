@@ -63,22 +63,28 @@ class _Fallbacks(logging.Handler):
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hears them in place of Optuna's own handlers, which get all else."""
+        """Hears them in place of Optuna's own handlers, which get all else that they would get.
+
+        That is so at whatever verbosity: one at which Optuna logs errors alone hides fallbacks.
+        """
         logger = logging.getLogger("optuna")
-        others = list(logger.handlers)
+        others, level = list(logger.handlers), logger.level
+        least = logger.getEffectiveLevel()
+
+        def is_for_others(record: logging.LogRecord) -> bool:
+            return record.levelno >= least and _FALLBACK.match(record.getMessage()) is None
+
         for other in others:
-            other.addFilter(_is_no_fallback)
+            other.addFilter(is_for_others)
+        logger.setLevel(min(least, logging.WARNING))
         logger.addHandler(self)
         try:
             yield
         finally:
             logger.removeHandler(self)
+            logger.setLevel(level)
             for other in others:
-                other.removeFilter(_is_no_fallback)
-
-
-def _is_no_fallback(record: logging.LogRecord) -> bool:
-    return _FALLBACK.match(record.getMessage()) is None
+                other.removeFilter(is_for_others)
 
 
 class Suggester:

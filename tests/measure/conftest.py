@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from archbench.measure.latency.calibration import CalibratedBench, Calibration
 from archbench.measure.latency.clock import Bench, stopwatch
 from archbench.measure.latency.reference_networks import Calibrator
 from archbench.measure.machine import Pinning
-from archbench.measure.machine_cache import settings_of
+from archbench.measure.machine_cache import settings_of, sha256_of
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -94,6 +95,16 @@ def bench_of(clock: FakeClock, conditions: Conditions | None = None) -> Bench:
 def calibrator(name: str, network: Ticking) -> Calibrator:
     """A calibration network that ticks."""
     return Calibrator(name=name, family="attention", build=lambda: network, shape=(1, 3, 8, 8))
+
+
+def signed_again(text: str) -> str:
+    """The text of a machine's file with the checksum of what it holds now, if it can be read."""
+    try:
+        document = json.loads(text)
+        del document["sha256"]
+    except (ValueError, TypeError):
+        return text
+    return json.dumps({**document, "sha256": sha256_of(document)})
 
 
 @pytest.fixture

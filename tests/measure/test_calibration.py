@@ -16,7 +16,7 @@ from archbench.measure.machine_cache import settings_of
 from archbench.measure.macs import count_operators
 from archbench.study.environment import Environment, usable_cores
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking, calibrator
+from tests.measure.conftest import FakeClock, Ticking, calibrator, signed_again
 
 Take = Callable[..., Calibration]
 
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_measured_again_and_said(
 ) -> None:
     good = take()
     path = only_file(tmp_path)
-    path.write_text(damage(path.read_text()))
+    path.write_text(signed_again(damage(path.read_text())))
     found = take()
     assert found.constants_ms == pytest.approx(good.constants_ms)
     assert said in found.note

@@ -11,7 +11,7 @@ from archbench.measure.latency.clock import Forward
 from archbench.measure.parts import bounds_ms, cold_times, roofline, time_parts, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, MakeBench, Milliseconds, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Milliseconds, Ticking, signed_again
 
 IMAGES = torch.zeros(1, 3, 8, 8)
 
@@ -130,7 +130,7 @@ def test_limits_are_kept_and_damaged_ones_taken_anew(
     assert first["note"] == ""
     (path,) = tmp_path.glob("cache/roofline/*.json")
     kept = path.read_text()
-    path.write_text(kept.replace(f'"gflops": {first["gflops"]}', '"gflops": 12.5'))
+    path.write_text(signed_again(kept.replace(f'"gflops": {first["gflops"]}', '"gflops": 12.5')))
     assert take()["gflops"] == 12.5  # read, not taken
     path.write_text(kept[:40])
     assert "taken anew" in take()["note"]

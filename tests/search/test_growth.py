@@ -11,9 +11,10 @@ import pytest
 
 from archbench.analysis.verdict import spaces_in_words
 from archbench.errors import UsageError
+from archbench.search.growth import as_begun, grow
 from archbench.search.optuna_view import Ledger
 from archbench.search.sampler import SAMPLERS
-from archbench.search.settings import Settings, as_begun, grow, settings_of
+from archbench.search.settings import Settings, settings_of
 from archbench.search.suggestion import Suggester, encoded
 from archbench.space import Choices, SearchSpace
 from archbench.study.database import Store

@@ -1,5 +1,6 @@
 """Proposals: never twice, never infeasible, and the same after an interruption."""
 
+import logging
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -183,9 +184,11 @@ def _left_to_chance(space: SearchSpace, sampler: str, *, count: int = 15) -> lis
     return [suggestion.drawn.system_attrs.get(BY_CHANCE, []) for suggestion in suggestions]
 
 
+@pytest.mark.parametrize("verbosity", [optuna.logging.INFO, optuna.logging.ERROR])
 def test_an_axis_that_a_sampler_leaves_to_chance_is_noted(
-    capfd: pytest.CaptureFixture[str],
+    verbosity: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("optuna"), "level", verbosity)
     left = _left_to_chance(SearchSpace.load("quickstart"), "optuna:QMCSampler")
     assert ["stages[1].block.kv_stride"] in left
     assert "sampled independently" not in "".join(capfd.readouterr())
