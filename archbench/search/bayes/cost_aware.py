@@ -134,7 +134,8 @@ class CostAwareSampler(BaseSampler):
             UsageError: They do not.
         """
         try:
-            self._check(study)
+            with one_thread():
+                self._check(study)
         except UsageError:
             end = study._storage.set_trial_state_values  # noqa: SLF001
             end(trial._trial_id, TrialState.FAIL)  # noqa: SLF001
