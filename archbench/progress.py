@@ -9,6 +9,10 @@ Of how much is 0 where nothing can be counted, as while it waits for another pro
 """
 
 
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
+
+
 def of_waits(progress: Progress | None) -> Progress:
     """What hands on only that another process is waited for, as of work that is short."""
 

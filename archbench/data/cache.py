@@ -35,12 +35,11 @@ from archbench.data.source import (
     DataRequest,
     ImageSource,
     Share,
-    no_progress,
     source_of,
 )
 from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
 from archbench.lock import wait_for_lock
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 from archbench.registry import attribute_of, guest
 
 FORMAT = b"archbench data 1"

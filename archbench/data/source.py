@@ -56,10 +56,6 @@ class DataFacts:
     notes: tuple[str, ...]
 
 
-def no_progress(what: str, done: int, total: int) -> None:
-    """Tells nobody how far the images are."""
-
-
 def source_of(name: str) -> tuple[str, str]:
     """What a name of data names: a source, and what stands behind its colon for that.
 

@@ -35,7 +35,7 @@ from archbench.measure.parts import Multiple, cold_times, evictor
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
@@ -97,7 +97,7 @@ class _Stock:
 
     def __init__(self, target: Target, *, path: Path, on_progress: Progress | None) -> None:
         self._target, self._path = target, path
-        self._tell = on_progress or (lambda what, done, total: None)
+        self._tell = on_progress or no_progress
         self.table = read_table(path, target=target)
         self._known = set(self.table.pieces)
 

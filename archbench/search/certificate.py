@@ -20,7 +20,7 @@ from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 from archbench.search.certificate_design import (
     CertificateDesign,
     designed,
@@ -99,7 +99,7 @@ def certify(
         data=data,
         download=download,
     )
-    progress = on_progress or (lambda what, done, total: None)
+    progress = on_progress or no_progress
     with StudyContext(settings, tell=told_in_words(on_note), progress=progress) as context:
         study = _CertificateStudy(
             context=context,

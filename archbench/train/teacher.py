@@ -19,7 +19,7 @@ from archbench.cache_folder import cache_folder
 from archbench.data import DataSet
 from archbench.errors import StorageError
 from archbench.models.weights.weight_file import content_sha256
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 from archbench.study.atomic_file import writing_alone
 from archbench.train.checkpoint import (
     Checkpoint,
@@ -169,7 +169,7 @@ def _train(
 ) -> None:
     """Writes the trained network, with its accuracies, to a path."""
     seed, unfinished = identity["recipe"]["seed"], path.with_suffix(".unfinished")
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or no_progress
     train(
         network,
         dataset,

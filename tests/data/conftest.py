@@ -12,6 +12,7 @@ from PIL import Image
 
 from archbench.data import DataSet, load
 from archbench.data.source import DataRequest
+from archbench.progress import no_progress
 
 PER_CLASS = 12
 
@@ -118,7 +119,7 @@ def request_for(name: str, *, resolution: int = 8) -> DataRequest:
         resolution=resolution,
         seed=0,
         download=False,
-        progress=lambda what, done, total: None,
+        progress=no_progress,
     )
 
 

@@ -22,7 +22,7 @@ from archbench.models.weights.header import own_spec
 from archbench.models.weights.load import convert_weights
 from archbench.models.weights.translation import differing_fields
 from archbench.models.weights.weight_file import MAX_BYTES, read_weights
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 
 HUB = "https://huggingface.co"
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -86,7 +86,7 @@ def fetch_weights(
                 [f"{hub_address()}/{repository}/resolve/main/{file}" for file in FILES],
                 folder=Path(temporary),
                 patience_s=patience_s,
-                on_progress=on_progress or (lambda what, done, total: None),
+                on_progress=on_progress or no_progress,
             )
             try:
                 convert_weights(file, path, model=name, origin=url)

@@ -10,7 +10,7 @@ from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import Written
-from archbench.progress import Progress
+from archbench.progress import Progress, no_progress
 from archbench.search.ablation.factor import Form
 from archbench.search.ablation.request import (
     Request,
@@ -81,7 +81,7 @@ def ablate(
             help="say --name NAME, or repeat the command that began it",
         )
     path = path_of(results, place="results") / valid_name(name or (request.name if request else ""))
-    progress = on_progress or (lambda what, done, total: None)
+    progress = on_progress or no_progress
     with Context(tell=told_in_words(on_note), progress=progress) as context:
         study = _Ablation(
             context=context,
