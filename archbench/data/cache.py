@@ -46,7 +46,6 @@ FORMAT = b"archbench data 1"
 FOOTER = struct.Struct("<Q32s16s")  # length and sha256 of the document, format
 BLOCK = 1 << 24
 FULL = (errno.ENOSPC, errno.EDQUOT)
-SMALLEST_RESOLUTION, LARGEST_RESOLUTION = BOUNDS["image side"]
 
 
 class DamagedError(StorageError):
@@ -61,15 +60,13 @@ def load(
     cache: Path | None = None,
     download: bool = False,
     progress: Progress | None = None,
-    made: ImageSource | None = None,
 ) -> DataSet:
     """The data set of a name, decoded and resized once, afterwards mapped from the cache.
 
     A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
     ``cifar100:PATH``, ``imagenette:PATH``, ``imagenet:PATH``, or one from outside: that of an entry
     point, or ``module:PACKAGE.MODULE`` of a module with a ``source``, behind which stands what that
-    takes, or with a torch Dataset, whose name stands there; unless the source was ``made``. The
-    images are squares of
+    takes, or with a torch Dataset, whose name stands there. The images are squares of
     ``resolution`` pixels. The seed is that of splits and of synthetic images; the same one gives
     the same bytes. The cache is ``cache_folder()`` if no other folder is given. Missing data are
     fetched from their home where ``download`` allows it.
@@ -96,7 +93,7 @@ def load(
     theirs = guest(place=name, passes=(ArchbenchError, OSError))
     try:
         with theirs if SOURCES.is_outside(kind) else nullcontext():
-            source = made or _source(found, request)
+            source = _source(found, request)
             return cached(source, request=request, folder=cache or cache_folder())
     except OSError as error:  # of the source: the cache's own are no OSErrors
         raise MissingError(
@@ -112,11 +109,10 @@ def check_resolution(resolution: int, *, place: str) -> None:
     Raises:
         UsageError: It is too small or too large.
     """
-    if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
+    low, high = BOUNDS["image side"]
+    if not low <= resolution <= high:
         raise UsageError(
-            f"a resolution of {resolution} px; {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px "
-            "can be prepared",
-            place=place,
+            f"a resolution of {resolution} px; {low} to {high} px can be prepared", place=place
         )
 
 

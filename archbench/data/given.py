@@ -4,16 +4,19 @@ The images are put into the cache, once, under a digest of them. Their name for 
 study that is resumed and for the command line is ``module:archbench.data.given:`` and that digest.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
-from archbench.data.cache import check_resolution, load
+from archbench.cache_folder import cache_folder
+from archbench.data.cache import cached, check_resolution
 from archbench.data.dataset import DataSet
 from archbench.data.in_memory import RECIPE, images_of
 from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
 from archbench.errors import ArchbenchError, MissingError, wrong_type
+from archbench.progress import no_progress
 from archbench.registry import OUTSIDE, guest
 
 Data = str | Path | DataSet | Dataset[Any]
@@ -25,7 +28,7 @@ ALLOWED = (
 )
 
 
-def name_of(data: Data, *, resolution: int, cache: Path | None = None) -> str:
+def name_of(data: Data, *, resolution: int) -> str:
     """The name of data: itself, ``folder:PATH`` of a path, or that of images put into the cache.
 
     All images of a torch Dataset are held in memory at once; larger ones belong into a folder.
@@ -43,9 +46,17 @@ def name_of(data: Data, *, resolution: int, cache: Path | None = None) -> str:
     check_resolution(resolution, place="data")
     with guest(place="data", passes=(ArchbenchError,)):
         held = images_of(data, resolution=resolution)
-    name = f"{OUTSIDE}{__name__}:{held.digest()}"
-    load(name, resolution=resolution, cache=cache, made=ImageSource(_settings(name), held.fill))
-    return name
+    digest = held.digest()
+    request = DataRequest(
+        name=f"{OUTSIDE}{__name__}:{digest}",
+        argument=digest,
+        resolution=resolution,
+        seed=0,  # by which nothing is drawn here
+        download=False,
+        progress=no_progress,
+    )
+    cached(_source(digest, held.fill), request=request, folder=cache_folder())
+    return request.name
 
 
 def source(request: DataRequest) -> ImageSource:
@@ -62,8 +73,8 @@ def source(request: DataRequest) -> ImageSource:
             help="run the Python that gave them again, with the same resolution",
         )
 
-    return ImageSource(_settings(request.name), missing)
+    return _source(request.argument, missing)
 
 
-def _settings(name: str) -> dict[str, Any]:
-    return {"recipe": RECIPE, "digest": name.rpartition(":")[2]}
+def _source(digest: str, make: Callable[[Sink], DataFacts]) -> ImageSource:
+    return ImageSource({"recipe": RECIPE, "digest": digest}, make)
