@@ -47,7 +47,7 @@ class Registry:
     @property
     def plugins(self) -> Mapping[str, tuple["EntryPoint", ...]]:
         """What installed packages name in the entry points of the group; nothing is imported."""
-        return _entry_points(self.group) if self.group else {}
+        return _entry_points().get(self.group, {}) if self.group else {}
 
     def is_outside(self, name: str) -> bool:
         """Whether a name is one that an entry from outside has, sound or not."""
@@ -96,13 +96,16 @@ class Registry:
 
 
 @cache
-def _entry_points(group: str) -> Mapping[str, tuple["EntryPoint", ...]]:
-    """The entry points of a group in all installed packages, by name."""
+def _entry_points() -> Mapping[str, Mapping[str, tuple["EntryPoint", ...]]]:
+    """The entry points in all installed packages, which are read once, by group and by name."""
     from importlib.metadata import entry_points
 
-    found: dict[str, tuple[EntryPoint, ...]] = {}
-    for point in entry_points(group=group):
-        found[point.name] = (*found.get(point.name, ()), point)
+    installed = entry_points()
+    found: dict[str, dict[str, tuple[EntryPoint, ...]]] = {}
+    for group in installed.groups:
+        named = found.setdefault(group, {})
+        for point in installed.select(group=group):
+            named[point.name] = (*named.get(point.name, ()), point)
     return found
 
 
