@@ -15,6 +15,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "seeds": (1, 100),
     "side": (1, 16_384),  # of what a network is counted and timed at
     "threads": (1, 1024),
+    "trained epochs": (1, 10**9),  # of all trainings of a search
     "trainings": (1, 10_000),  # of one form of an ablation or a certificate
     "trials": (1, 1_000_000),
     "workers": (1, 1_000_000),  # the machine says how many it serves

@@ -51,18 +51,15 @@ def _is_number(value: Any) -> bool:
     return is_number(value) and is_finite(value)
 
 
-def _whole(*, low: int = 1, high: int = 10**9) -> Reader:
+def _whole(name: str, *, least: int | None = None) -> Reader:
+    """What reads a whole number within the bounds of what it counts."""
+    low, high = BOUNDS[name]
+    low = low if least is None else least
     return _reader(
         lambda value: _is_number(value) and value % 1 == 0 and low <= value <= high,
         f"is not a whole number from {low:,} to {high:,}",
         form=int,
     )
-
-
-def _bounded(name: str, *, low: int | None = None) -> Reader:
-    """What reads a whole number within the bounds of what it counts."""
-    least, most = BOUNDS[name]
-    return _whole(low=least if low is None else low, high=most)
 
 
 def _one_of(*words: str) -> Reader:
@@ -106,7 +103,7 @@ def _duration(node: Node) -> Any:
 
 
 def _rungs(node: Node) -> tuple[int, ...]:
-    rungs = tuple(map(_bounded("epochs"), node.items(noun="epochs")))
+    rungs = tuple(map(_whole("epochs"), node.items(noun="epochs")))
     if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
         node.fail("rungs are epochs trained in all, so they rise", help="write them like [3, 4, 8]")
     return rungs
@@ -117,9 +114,9 @@ class TargetSection:
     """On what the latency is measured; threads and batch are those of one forward pass."""
 
     device: Annotated[str, _device] = "cpu"
-    threads: Annotated[int, _bounded("threads")] = 1
+    threads: Annotated[int, _whole("threads")] = 1
     backend: Annotated[str, _entry] = "eager"
-    batch: Annotated[int, _bounded("batch")] = 1
+    batch: Annotated[int, _whole("batch")] = 1
     precision: Annotated[str, _one_of(*PRECISIONS)] = "fp32"
 
 
@@ -136,11 +133,11 @@ class ProxySection:
     """
 
     data: Annotated[str, Node.text] = "cluttered_digits"
-    resolution: Annotated[int, _bounded("image side")] = 64
+    resolution: Annotated[int, _whole("image side")] = 64
     stem: Annotated[str, _one_of(*STEMS)] = "keep_grid"
     rungs: Annotated[tuple[int, ...], _rungs] = (3, 4, 8)
-    seeds: Annotated[int, _bounded("seeds")] = 1
-    batch: Annotated[int, _bounded("batch", low=2)] = 32
+    seeds: Annotated[int, _whole("seeds")] = 1
+    batch: Annotated[int, _whole("batch", least=2)] = 32
     mirror: Annotated[bool, _flag] = True
     teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
 
@@ -164,11 +161,11 @@ class SearchSection:
     sampler: Annotated[str, _entry] = "cost_aware"
     pruner: Annotated[str, _entry] = "curve"
     audit: Annotated[float, _share] = 0.1
-    trials: Annotated[int, _bounded("trials")] = 40
-    epochs: Annotated[int | None, _whole()] = None
+    trials: Annotated[int, _whole("trials")] = 40
+    epochs: Annotated[int | None, _whole("trained epochs")] = None
     time_limit_s: Annotated[float | None, _duration] = None
-    seed: Annotated[int, _bounded("seed")] = 0
-    workers: Annotated[int | None, _whole()] = None
+    seed: Annotated[int, _whole("seed")] = 0
+    workers: Annotated[int | None, _whole("workers")] = None
     timeout_s: Annotated[float, _duration] = 600.0
     confirm: Annotated[bool | float, _confirm] = True
     certify: Annotated[str, _one_of(*CERTIFY)] = "auto"

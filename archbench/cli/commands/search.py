@@ -29,7 +29,9 @@ _OF_A_CONFIRMATION = {
     "--trials", type=option.whole("trials"), help="Number of trials; by default that of the space."
 )
 @click.option(
-    "--epochs", type=click.IntRange(1, 10**9), help="Begin no trial after so many trained epochs."
+    "--epochs",
+    type=option.whole("trained epochs"),
+    help="Begin no trial after so many trained epochs.",
 )
 @click.option(
     "--time",
