@@ -55,7 +55,9 @@ def collected(text: str, news: Mapping[str, Sequence[str]], *, version: str, day
 
 
 def _entry(fragment: str) -> str:
-    return "- " + fragment.strip().replace("\n", "\n  ")
+    """A fragment as an entry; one that begins with a dash already is one, or several."""
+    text = fragment.strip()
+    return text if text.startswith("- ") else "- " + text.replace("\n", "\n  ")
 
 
 def main() -> None:

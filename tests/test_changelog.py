@@ -26,6 +26,12 @@ def test_fragments_make_a_version(collect: SimpleNamespace) -> None:
     )
 
 
+def test_a_fragment_may_be_several_entries(collect: SimpleNamespace) -> None:
+    news = {"fixed": ["- One is\n  mended.\n- Two is.\n", "Three."]}
+    text = collect.collected("", news, version="1.0", day="2026-01-02")
+    assert text.endswith("### Fixed\n\n- One is\n  mended.\n- Two is.\n- Three.\n")
+
+
 def test_later_fragments_join_their_version_or_begin_the_next(collect: SimpleNamespace) -> None:
     first = collect.collected("", {"added": ["One."]}, version="1.0", day="2026-01-02")
     joined = collect.collected(first, {"added": ["Two."]}, version="1.0", day="2026-01-03")
