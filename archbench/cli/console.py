@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -46,7 +45,7 @@ class ReaderGoneError(Exception):
     """Whoever read our stdout has closed it, as ``head`` does: no error, but the end."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def keeping_stdout() -> Iterator[TextIO]:
     """A stream to our stdout: whatever else is printed there meanwhile goes to stderr.
 
@@ -57,7 +56,7 @@ def keeping_stdout() -> Iterator[TextIO]:
         number, errors = stream.fileno(), sys.stderr.fileno()
         kept = os.dup(number)
     except (AttributeError, OSError, ValueError):  # no file, or closed
-        with contextlib.redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr):
             yield stream
         return
     stream.flush()
@@ -179,7 +178,7 @@ def report(error: ArchbenchError, *, as_json: bool) -> None:
 
 def is_terminal(stream: TextIO) -> bool:
     """Whether lines on this stream can be redrawn: a terminal that is not a dumb one."""
-    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def open_missing_streams() -> None:
