@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("archbench", derandomize=True, deadline=None, database=None)
 settings.load_profile("archbench")
+
+needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
 
 @pytest.fixture(autouse=True)

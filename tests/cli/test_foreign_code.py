@@ -23,7 +23,6 @@ class Talks(nn.Conv2d):
 class Leaves(nn.Module):
     def forward(self, images):
         sys.exit(5)
-sys.modules[__name__].__dict__.update({f"name_{i}": print for i in range(3)})
 """
 
 

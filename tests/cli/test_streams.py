@@ -1,14 +1,14 @@
 """Full, closed and narrow standard streams: no traceback, and an exit code that tells."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 
 import pytest
 
+from tests.conftest import needs_full_device
+
 _PROGRAM = "from archbench.cli.main import main; main()"
-_FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 
 
 def _shell(arguments: Sequence[str], *, streams: str) -> subprocess.CompletedProcess[bytes]:
@@ -20,9 +20,11 @@ def _shell(arguments: Sequence[str], *, streams: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("streams", "code", "message"),
     [
-        pytest.param(">/dev/full", 4, "stdout: the result cannot be written (No", marks=_FULL),
+        pytest.param(
+            ">/dev/full", 4, "stdout: the result cannot be written (No", marks=needs_full_device
+        ),
         (">&-", 4, "stdout: the result cannot be written (Bad"),
-        pytest.param("2>/dev/full", 0, "", marks=_FULL),
+        pytest.param("2>/dev/full", 0, "", marks=needs_full_device),
         ("2>&-", 0, ""),
         ("<&- 2>&-", 0, ""),
     ],

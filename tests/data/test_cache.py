@@ -16,6 +16,7 @@ from archbench.data.cache import EntryWriter, cached
 from archbench.data.dataset import DataError, DataSet
 from archbench.data.source import SHARES, DataFacts, ImageSource, Share, Sink
 from archbench.errors import StorageError
+from tests.conftest import needs_full_device
 from tests.data.conftest import request_for
 
 RESOLUTION = 4
@@ -168,7 +169,7 @@ def test_a_full_disk_is_said(cache: Path) -> None:
     assert _cached(Plain(), cache).notes == ("a note",)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@needs_full_device
 def test_no_space_is_called_a_full_disk() -> None:
     with Path("/dev/full").open("wb", buffering=0) as file:
         writer = EntryWriter(file, request=request_for("x", resolution=2), place="/dev/full")
