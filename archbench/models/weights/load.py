@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archbench.errors import UsageError
+from archbench.errors import UsageError, WeightsError
 from archbench.models.catalogue import published
 from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec, build
@@ -191,10 +191,7 @@ def convert_weights(
         came |= {"layout": loaded.layout, "form": asdict(form)}
         sha256 = _save(path, tensors, spec=spec, source=loaded.source or came)
     else:
-        held = layouts()[wanted]
-        form = FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
-        if loaded.source.get("layout") == wanted:
-            form = form_of(loaded.source.get("form"))
+        form = _form_to_write(wanted, source=loaded.source)
         theirs = their_tensors(tensors, name=wanted, form=form, spec=spec)
         sha256 = _write_theirs(path, theirs, wrapper=form.wrapper)
     return Converted(loaded=loaded, spec=spec, layout=wanted, path=path, sha256=sha256)
@@ -268,18 +265,10 @@ def _read_into(
         )
     before, wanted = skeleton(found).grids, skeleton(spec).grids
     moved = [key for key in wanted if before[key] != wanted[key]]
+    if moved and not interpolate:
+        raise _other_map(file, moved[0], found=found, spec=spec)
     for key in moved:
-        old, new = before[key], wanted[key]
-        if not interpolate:
-            fits = str(found.resolution)
-            height, width = found.resolution
-            raise file.refused(
-                f"for images of {fits}, and the network takes {spec.resolution}: {key} has a map "
-                f"of {old}, not {new}",
-                help=f"build it at {height if height == width else fits}, or ask for "
-                f"interpolation (interpolate=True, --resolution {spec.resolution})",
-            )
-        tensors[key] = resized(tensors[key], old=old, new=new)
+        tensors[key] = resized(tensors[key], old=before[key], new=wanted[key])
     loaded = Loaded(
         layout=name,
         spec=found,
@@ -292,6 +281,19 @@ def _read_into(
         ignored=file.part.ignored,
     )
     return tensors, loaded, form
+
+
+def _other_map(file: WeightFile, key: str, *, found: ArchSpec, spec: ArchSpec) -> WeightsError:
+    """The error for weights of another resolution that shall not be interpolated."""
+    old, new = skeleton(found).grids[key], skeleton(spec).grids[key]
+    height, width = found.resolution
+    fits = str(found.resolution)
+    return file.refused(
+        f"for images of {fits}, and the network takes {spec.resolution}: {key} has a map "
+        f"of {old}, not {new}",
+        help=f"build it at {height if height == width else fits}, or ask for "
+        f"interpolation (interpolate=True, --resolution {spec.resolution})",
+    )
 
 
 def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bool) -> None:
@@ -341,6 +343,14 @@ def _may_hold(name: str, network: str) -> bool:
         return bool(table(name, spec.resolved(), skeleton(spec).tensors))
     except UsageError:
         return False
+
+
+def _form_to_write(name: str, *, source: Mapping[str, Any]) -> FileForm:
+    """The form that weights once came in, where it was of the same layout; else its own code's."""
+    if source.get("layout") == name:
+        return form_of(source.get("form"))
+    held = layouts()[name]
+    return FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
 
 
 def _write_theirs(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str) -> str:

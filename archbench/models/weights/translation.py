@@ -5,7 +5,7 @@ position is a share of the map, and a distance a share of the farthest one.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -27,7 +27,6 @@ from archbench.models.weights.layout import (
     COUNTER,
     HEAD,
     OFFSETS,
-    STATISTICS,
     FileForm,
     TensorPlace,
     layout,
@@ -224,33 +223,12 @@ def our_tensors(
     found = {ours: value for ours, value in joined.items() if value is not None}
     source = _spec_in_file(spec, found)
     wanted = skeleton(source).tensors
-    named = [(place.ours, one) for place in places for one in place.theirs]
-    missing = [one for ours, one in named if ours not in found and one not in theirs]
-    known = {one for _, one in named} | _ignored(name, spec, theirs, new_head=new_head)
-    left = [one for one in theirs if one not in known]
-    shapes = [
-        f"{'+'.join(place.theirs)[:120]}: {_sides(found[place.ours])} in the file, "
-        f"{_sides(wanted[place.ours])} in the network"
-        for place in places
-        if place.ours in found and found[place.ours].shape != wanted[place.ours].shape
-    ]
-    if missing or left or shapes:
-        heads = {one for place in places if place.ours in _FIRST_HEAD for one in place.theirs}
-        is_headless = bool(heads) and heads <= {*missing} and not left
-        raise _misfit(
-            file, layout(name).title, spec, missing, left, shapes, is_headless=is_headless
-        )
+    beside = _ignored(name, spec, theirs, new_head=new_head)
+    _check_names_and_shapes(
+        file, places, theirs, beside=beside, found=found, wanted=wanted, name=name, spec=spec
+    )
     _check_values(found, wanted, file)
-    other = [
-        key
-        for key, expected in offsets(name, source.resolved()).items()
-        if key in theirs and not torch.equal(theirs[key], expected)
-    ]
-    if other:
-        raise file.refused(
-            f"other offsets between queries and keys than the network's in {listed(other)}",
-            help="the weights were made for another form of the map; they cannot be used here",
-        )
+    _check_offsets(file, theirs, expected=offsets(name, source.resolved()))
     return found, source
 
 
@@ -285,8 +263,7 @@ def their_tensors(
 
 def same_size(file: WeightFile) -> list[str]:
     """The published networks with as many parameters as the file holds."""
-    counted = {k: v for k, v in file.tensors.items() if not k.endswith(STATISTICS)}
-    number = sum(tensor.numel() for tensor in counted.values())
+    number = file.part.size()["parameters"]
     return [name for name in published_names() if count(published(name)).params == number]
 
 
@@ -325,6 +302,40 @@ def _ignored(
     ]
     roots = roots or [HEAD]
     return beside | {one for one in theirs if one.startswith(tuple(roots))}
+
+
+def _check_names_and_shapes(
+    file: WeightFile,
+    places: Sequence[TensorPlace],
+    theirs: Mapping[str, Tensor],
+    *,
+    beside: set[str],
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    name: str,
+    spec: ArchSpec,
+) -> None:
+    """Refuse a file that lacks a tensor, has another, or has one of another shape."""
+    missing = [
+        one
+        for place in places
+        for one in place.theirs
+        if place.ours not in found and one not in theirs
+    ]
+    known = {one for place in places for one in place.theirs} | beside
+    left = [one for one in theirs if one not in known]
+    shapes = [
+        f"{'+'.join(place.theirs)[:120]}: {_sides(found[place.ours])} in the file, "
+        f"{_sides(wanted[place.ours])} in the network"
+        for place in places
+        if place.ours in found and found[place.ours].shape != wanted[place.ours].shape
+    ]
+    if missing or left or shapes:
+        heads = {one for place in places if place.ours in _FIRST_HEAD for one in place.theirs}
+        is_headless = bool(heads) and heads <= {*missing} and not left
+        raise _misfit(
+            file, layout(name).title, spec, missing, left, shapes, is_headless=is_headless
+        )
 
 
 def _misfit(
@@ -380,6 +391,19 @@ def _check_values(
         )
     if negative:
         raise file.refused(f"negative variances in {listed(negative)}")
+
+
+def _check_offsets(
+    file: WeightFile, theirs: Mapping[str, Tensor], *, expected: Mapping[str, Tensor]
+) -> None:
+    other = [
+        key for key, value in expected.items() if key in theirs and not theirs[key].equal(value)
+    ]
+    if other:
+        raise file.refused(
+            f"other offsets between queries and keys than the network's in {listed(other)}",
+            help="the weights were made for another form of the map; they cannot be used here",
+        )
 
 
 def _sides(tensor: Tensor) -> str:
