@@ -438,6 +438,13 @@ def test_our_weights_without_a_sha256_are_not_verified(tmp_path: Path, tiny: Arc
     assert not load_weights(build(tiny, seed=1), tmp_path / "a.safetensors").verified
 
 
+def test_a_sha256_without_its_spec_verifies_nothing(tmp_path: Path, tiny: ArchSpec) -> None:
+    state = build(tiny, seed=0).state_dict()
+    save_file(state, tmp_path / "a.safetensors", metadata={"sha256": "0" * 64})
+    assert not describe_weights(tmp_path / "a.safetensors")["verified"]
+    assert not load_weights(build(tiny, seed=1), tmp_path / "a.safetensors").verified
+
+
 @pytest.mark.parametrize(
     ("target", "to", "words"),
     [

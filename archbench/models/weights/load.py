@@ -220,7 +220,7 @@ def describe_weights(path: str | Path, *, key: str | None = None) -> dict[str, A
         "layout": name,
         "title": layouts()[name].title,
         "form": asdict(form),
-        "verified": name == OURS and "sha256" in file.metadata,
+        "verified": spec is not None and "sha256" in file.metadata,
         "network": spec.name if spec else None,
         "spec": spec.to_document() if spec else None,
         "same_size": same_size(file),
