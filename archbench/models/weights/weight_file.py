@@ -34,10 +34,7 @@ from archbench.study.atomic_file import replace_file
 
 MAX_BYTES = 8 * 2**30
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
-_NOT_READ = (
-    *(*FOREIGN_FAULTS, EOFError, OSError),
-    *(zipfile.BadZipFile, struct.error),
-)
+_NOT_READ = (*FOREIGN_FAULTS, EOFError, OSError, zipfile.BadZipFile, struct.error)
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,8 @@ def read_weights(path: Path, *, key: str | None = None) -> WeightFile:
     """
     data = _content(path)
     try:
-        kind, content, metadata, made = _held(data)
-        with _reading("a file of PyTorch"):
+        with _reading():
+            kind, content, metadata, made = _held(data)
             sets = weight_sets(content)
             part = chosen(sets, key)
             _check_plain(part, limit=len(data))
@@ -159,16 +156,13 @@ def _content(path: Path) -> bytes:
     )
 
 
-def _held(
-    data: bytes,
-) -> tuple[str, Any, dict[str, str], Callable[[Any], Tensor]]:
+def _held(data: bytes) -> tuple[str, Any, dict[str, str], Callable[[Any], Tensor]]:
     """Kind, content and metadata of a file, and what makes tensors of those in the content."""
     # A header may be of a length whose first byte begins a pickle, too; so this comes first.
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
         return "safetensors", *from_safetensors(data), Tensor.detach
     if data.startswith((_ZIP, _PICKLE)):
-        with _reading("a file of PyTorch"):
-            file = read_torch_file(data)
+        file = read_torch_file(data)
         return "pickle", file.content, {}, file.tensor
     raise WeightsError(
         "neither a safetensors file nor one of PyTorch",
@@ -179,14 +173,14 @@ def _held(
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Says in words that a file is not whole."""
+def _reading() -> Iterator[None]:
+    """Says in words that a file of PyTorch is not whole."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on how it was written; read or refused, it is plain
             yield
     except _NOT_READ as error:
-        raise _damaged(what, error) from error
+        raise _damaged("a file of PyTorch", error) from error
 
 
 def from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
