@@ -7,7 +7,7 @@ from typing import Any
 
 from archbench.errors import ArchbenchError, UsageError
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.weight_file import WeightFile, content_sha256
+from archbench.models.weights.weight_file import WeightFile
 from archbench.registry import OUTSIDE
 
 FORMAT = "archbench.weights/1"
@@ -25,7 +25,7 @@ def own_spec(file: WeightFile) -> ArchSpec | None:
     if file.metadata.get("format") != FORMAT or text is None:
         return None
     sha256 = file.metadata.get("sha256")
-    if sha256 is not None and sha256 != content_sha256(file.tensors, text):
+    if sha256 is not None and sha256 != file.content_sha256:
         raise file.refused(
             "damaged or changed: the weights and spec are not those of its sha256",
             help="fetch, copy or convert it again",

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -55,6 +56,11 @@ class WeightFile:
     metadata: Mapping[str, str]
     part: WeightSet
     sets: Mapping[str, Mapping[str, int]]
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """The sha256 of the spec in its header and of the tensors."""
+        return content_sha256(self.tensors, self.metadata.get("spec", ""))
 
     def refused(self, message: str, *, help: str | None = None) -> WeightsError:
         """The error that refuses these weights."""
