@@ -2,7 +2,7 @@
 
 import argparse
 import datetime as dt
-import enum
+import http
 import io
 import pathlib
 import sys
@@ -78,7 +78,7 @@ def arguments() -> argparse.Namespace:
         sizes={1, 2},
         names=frozenset({"a"}),
         table=np.arange(3),
-        mode=enum.Enum("Mode", "FAST SLOW", module=__name__)["FAST"] and "fast",
+        mode=http.HTTPMethod.GET,
         seen=OrderedDict(a=1),
         counts=defaultdict(int, a=1),
         raw=b"\x00",
@@ -90,13 +90,13 @@ def arguments() -> argparse.Namespace:
     )
 
 
-def of_unknown_class(kind: type, **held: Any) -> Any:
-    """An object whose class is in no module when it is read."""
-    made = type("Gone", (kind,), {"__module__": "gone"})
+def unknown_class(base: type) -> Any:
+    """A class that is in no module any more when ``saved_then_gone`` has saved what it made."""
+    made = type("Gone", (base,), {"__module__": "gone"})
     module = types.ModuleType("gone")
     module.Gone = made  # type: ignore[attr-defined]
     sys.modules["gone"] = module
-    return made(held) if kind is dict else made(**held)
+    return made
 
 
 def saved_then_gone(make: Callable[[], object], **how: Any) -> bytes:
@@ -109,11 +109,7 @@ def saved_then_gone(make: Callable[[], object], **how: Any) -> bytes:
 def whole(number: int) -> nn.Module:
     """A network whose class is not there when it is read, as ``torch.save(network)`` needs."""
     theirs = network(number)
-    kind = type("Gone", (nn.Module,), {"__module__": "gone"})
-    module = types.ModuleType("gone")
-    module.Gone = kind  # type: ignore[attr-defined]
-    sys.modules["gone"] = module
-    found: nn.Module = kind()
+    found: nn.Module = unknown_class(nn.Module)()
     for name, child in theirs.named_children():
         found.add_module(name, child)
     for name, parameter in theirs.named_parameters(recurse=False):
@@ -303,12 +299,12 @@ CASES = {
     "thop": Case(lambda: counted_by_thop(trained()), ignored=None),
     "an object of an unknown class": Case(
         lambda: saved_then_gone(
-            lambda: {"model": trained(), "config": of_unknown_class(argparse.Namespace, a=1)}
+            lambda: {"model": trained(), "config": unknown_class(argparse.Namespace)(a=1)}
         ),
         "model",
     ),
     "a dictionary of an unknown class": Case(
-        lambda: saved_then_gone(lambda: {"model": of_unknown_class(dict, **trained())}), "model"
+        lambda: saved_then_gone(lambda: {"model": unknown_class(dict)(trained())}), "model"
     ),
     "a whole network": Case(lambda: saved_then_gone(lambda: whole(1))),
     "whole networks, as it was": Case(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from archbench.errors import ArchbenchError, MissingError, StorageError, WeightsError
 from archbench.models.weights.weight_file import read_weights, write_pickle, write_safetensors
+from tests.models.test_checkpoints import saved
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.number": torch.tensor(3)}
 
@@ -28,18 +29,12 @@ class Deed:
         return os.mkdir, ("deed",)
 
 
-def _saved(content: object, **how: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer, **how)
-    return buffer.getvalue()
-
-
 def _written(kind: str, path: Path) -> bytes:
     """A file of weights as PyTorch writes it now, as it did, or in safetensors."""
     if kind == "safetensors":
         write_safetensors(path, STATE, metadata={})
     else:
-        path.write_bytes(_saved(STATE, _use_new_zipfile_serialization=kind == "zip"))
+        path.write_bytes(saved(STATE, _use_new_zipfile_serialization=kind == "zip"))
     return path.read_bytes()
 
 
@@ -49,7 +44,7 @@ def test_pytorch_files_are_read_wrapped_or_not(
     content: dict[str, Any], how: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "a.bin"
-    path.write_bytes(_saved(content, **how))
+    path.write_bytes(saved(content, **how))
     found = read_weights(path)
     assert found.kind == "pickle"
     assert found.part.path == (() if content is STATE else tuple(content)[:1])
@@ -70,7 +65,7 @@ def test_the_content_says_what_a_file_is(suffix: str, tmp_path: Path) -> None:
 def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for content in (Deed(), argparse.Namespace(lr=1)):
-        Path("a.pth").write_bytes(_saved({"model": STATE, "args": content}))
+        Path("a.pth").write_bytes(saved({"model": STATE, "args": content}))
         assert set(read_weights(Path("a.pth")).tensors) == set(STATE)
         Path("a.pth").write_bytes(pickle.dumps({"a": content}))
         with pytest.raises(WeightsError, match="a pickle of Python, but no file of PyTorch"):
@@ -131,7 +126,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
 
 
 def test_an_archive_that_is_larger_inside_is_refused(tmp_path: Path) -> None:
-    source = zipfile.ZipFile(io.BytesIO(_saved(STATE)))
+    source = zipfile.ZipFile(io.BytesIO(saved(STATE)))
     with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         for entry in source.infolist():
             archive.writestr(entry.filename, source.read(entry))
@@ -156,7 +151,7 @@ WIDE = torch.zeros(1).expand(10**6, 10**6)  # claims more than the file holds
     ],
 )
 def test_a_file_of_something_else_is_refused(content: object, words: str, tmp_path: Path) -> None:
-    (tmp_path / "a.pth").write_bytes(_saved(content))
+    (tmp_path / "a.pth").write_bytes(saved(content))
     with pytest.raises(WeightsError, match=words):
         read_weights(tmp_path / "a.pth")
 
