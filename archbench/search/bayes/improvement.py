@@ -34,13 +34,11 @@ def front_members(costs: Array, values: Array) -> NDArray[np.intp]:
         order = np.lexsort((-values, costs[:, 0]))
         best = np.maximum.accumulate(np.concatenate([[-np.inf], values[order]]))
         return order[best[1:] > best[:-1]][::-1]
-    unbeaten = np.flatnonzero(nondominated(np.column_stack([costs, -values])))
-    order = unbeaten[np.lexsort((*costs[unbeaten].T[::-1], -values[unbeaten]))]
-    members: list[int] = []
-    for index in order:
-        if not members or not (costs[members] <= costs[index]).all(axis=1).any():
-            members.append(int(index))
-    return np.array(members, dtype=np.intp)
+    points = np.column_stack([costs, -values])
+    unbeaten = np.flatnonzero(nondominated(points))
+    by_value = np.roll(points[unbeaten], 1, axis=1)
+    _, first = np.unique(by_value, axis=0, return_index=True)
+    return unbeaten[first]
 
 
 def hypervolume_improvement(

@@ -171,8 +171,8 @@ def _gap(costs: Array, values: Array) -> Array:
     """(n,) how much better the best is that costs no more."""
     if costs.shape[1] == 0:
         return values.max() - values
-    order = np.lexsort(costs.T[::-1])
     if costs.shape[1] == 1:
+        order = np.argsort(costs[:, 0], kind="stable")
         best = np.maximum.accumulate(values[order])
         gap = np.empty(len(values))
         gap[order] = best - values[order]
