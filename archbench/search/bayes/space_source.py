@@ -106,14 +106,14 @@ class SpaceSource:
         from archbench.models import ArchSpec
 
         choices = self._space.choose(lambda axis: self._chosen(axis, code) or 0)
-        if arithmetic is not None and self._predict:  # it is feasible: most of the time is for that
+        if arithmetic is not None:  # it is feasible: most of the time is for that
             spec = ArchSpec.from_document(self._space.document(choices))
-            counted = np.array([*arithmetic, self._predict(spec) or math.nan])
         else:
             try:
-                counted = self._counted(self._space.decode(choices))
+                spec = self._space.decode(choices)
             except InfeasibleError:
                 return None
+        counted = self._counted(spec, arithmetic)
         is_lacking = np.isnan(counted)
         expected = self.facts(code[None])[0] if is_lacking.any() else counted
         return np.where(is_lacking, expected, counted)
@@ -144,12 +144,14 @@ class SpaceSource:
             )
         return models
 
-    def _counted(self, spec: ArchSpec) -> Array:
-        """(f,) NaN for a latency that cannot be told."""
+    def _counted(self, spec: ArchSpec, arithmetic: Sequence[float] | None = None) -> Array:
+        """(f,) NaN for a latency that cannot be told; what is on record is not counted again."""
         from archbench.models import count
 
-        counted = count(spec)
-        facts = [float(getattr(counted, name)) for name in self._facts]
+        if arithmetic is None:
+            counted = count(spec)
+            arithmetic = [float(getattr(counted, name)) for name in self._facts]
+        facts = [*arithmetic]
         if self._predict:
             facts.append(self._predict(spec) or math.nan)
         return np.array(facts)
