@@ -352,6 +352,16 @@ def test_values_that_can_no_longer_be_asked_for_tell_nothing() -> None:
     assert min(abs(trial.params["x"] - 27) for trial in study.trials[10:]) < 0.2
 
 
+def test_a_trial_that_ends_late_brings_no_old_range_back() -> None:
+    study = optuna.create_study(sampler=CostAwareSampler(seed=0))
+    late = study.ask()
+    late.suggest_float("x", 0, 10)
+    study.optimize(lambda trial: trial.suggest_float("x", 20, 30), n_trials=6)
+    assert study.ask().relative_params["x"] >= 20
+    study.tell(late, 0.0)
+    assert study.ask().relative_params["x"] >= 20
+
+
 def test_where_none_is_left_those_within_the_limits_are_asked_again() -> None:
     sampler = CostAwareSampler(cost=_cost, distributions=_DRAWN, limits={1: 3.0}, seed=0)
     study = _both(sampler)

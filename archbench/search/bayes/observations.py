@@ -98,17 +98,25 @@ class AskedFor:
         self.distributions = dict(distributions)
         self.params = {n: _single_value(one) for n, one in distributions.items() if one.single()}
         self.constraints: set[str] = set()
-        self._begin = 0
+        self._asked_by: dict[str, int] = {}  # parameter to the latest trial with it
+        self._num_read = 0
+        self._unfinished: list[int] = []  # of those read
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Takes in all trials of a study; one that had ended before is not read again."""
-        for trial in trials[self._begin :]:
-            if trial.state in WENT_THROUGH:
-                self.distributions.update(trial.distributions)
-                self.params.update(trial.params)
-                self.constraints.update(trial.constraints)
-        while self._begin < len(trials) and trials[self._begin].state.is_finished():
-            self._begin += 1
+        unread = [*self._unfinished, *range(self._num_read, len(trials))]
+        self._num_read = len(trials)
+        self._unfinished = [number for number in unread if not trials[number].state.is_finished()]
+        for number in unread:
+            if trials[number].state in WENT_THROUGH:
+                self._take(trials[number], number=number)
+
+    def _take(self, trial: FrozenTrial, *, number: int) -> None:
+        self.constraints.update(trial.constraints)
+        for name, value in trial.params.items():
+            if number > self._asked_by.get(name, -1):
+                self._asked_by[name] = number
+                self.params[name], self.distributions[name] = value, trial.distributions[name]
 
 
 class ObservationReader:
