@@ -110,11 +110,12 @@ def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> Sample
     """A sampler class of others as an entry; tried once on two objectives."""
     has_seed = "seed" in inspect.signature(kind).parameters
 
-    def made(**seed: Any) -> BaseSampler:
-        return kind(**seed) if has_seed else kind()
+    def made(seed: int) -> BaseSampler:
+        options: dict[str, Any] = {"seed": seed} if has_seed else {}
+        return kind(**options)
 
-    _try(lambda: made(seed=0), name, place=place)
-    return _entry_of(lambda given: made(seed=given.seed))
+    _try(lambda: made(0), name, place=place)
+    return _entry_of(lambda given: made(given.seed))
 
 
 def _entry_of(make: Callable[[SamplerInput], BaseSampler]) -> SamplerEntry:
