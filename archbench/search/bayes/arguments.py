@@ -1,10 +1,8 @@
 """What a study of the user's own gives to the sampler, and the problem that follows from it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -30,12 +28,12 @@ class Arguments:
         UsageError: One of them is not what it may be, whatever the study.
     """
 
-    cost: Callable[[dict[str, Any]], Sequence[float]] | None = None
-    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
-    uncertain: int | None = None
-    limits: Mapping[int, float] = field(default_factory=dict)
-    num_start: int | None = None
-    seed: int | None = None
+    cost: Callable[[dict[str, Any]], Sequence[float]] | None
+    distributions: Mapping[str, BaseDistribution]
+    uncertain: int | None
+    limits: Mapping[int, float]
+    num_start: int | None
+    seed: int | None
 
     def __post_init__(self) -> None:
         if self.cost is not None and not callable(self.cost):
