@@ -4,8 +4,6 @@ A code holds one number for each axis: the index of a level where the axis has f
 from 0 to 1 where it has many, and NaN where the axis is not active.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any
