@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.registry import Registry
-from archbench.study.study_folder import REPORT, own_folder, path_of
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
@@ -33,6 +32,7 @@ def write_report(
     """
     from archbench.analysis.study import as_study
     from archbench.report.finding import write_files
+    from archbench.study.study_folder import REPORT, own_folder, path_of
 
     study = as_study(study)
     if folder is None:

@@ -11,7 +11,7 @@ from archbench.cli.main import REGISTRY, archbench
 
 HEAVY = (
     "fvcore", "matplotlib", "moocore", "optuna", "pandas", "pyarrow", "rich", "scipy", "sklearn",
-    "timm", "torch", "torchvision", "transformers", "yaml",
+    "sqlite3", "timm", "torch", "torchvision", "transformers", "yaml",
 )  # fmt: skip
 
 
