@@ -1,6 +1,7 @@
 """Between which numbers may what a person asks for lie, on the command line, in YAML or Python?"""
 
 from collections.abc import Mapping
+from typing import Any
 
 from archbench.errors import UsageError
 
@@ -35,6 +36,11 @@ def require_within(name: str, value: int, *, place: str) -> None:
     low, high = BOUNDS[name]
     if not low <= value <= high:
         raise UsageError(f"{value:,} is not from {low:,} to {high:,}", place=place)
+
+
+def is_number(value: Any, *, is_whole: bool = False) -> bool:
+    """Whether a value is a number, or a whole one where wanted; true and false are none."""
+    return isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
 
 
 def is_finite(value: float) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from archbench.analysis.statistics import Floats
+from archbench.bounds import is_number
 
 _BASIS = 256  # candidates at most whose products give the directions
 _DIRECTIONS = 64
@@ -85,8 +86,3 @@ def _standardised(raw: Mapping[Any, float], seen: Sequence[Any]) -> dict[Any, fl
 def _key(value: Any) -> Any:
     """The choice as something that can be looked up."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a choice is a number that has an order."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from archbench.analysis.accuracy_model import is_trained
-from archbench.analysis.choice_features import is_number
 from archbench.analysis.front import FrontRule
 from archbench.analysis.statistics import Estimate, Floats
+from archbench.bounds import is_number
 from archbench.one_thread import one_thread
 from archbench.study.objective import objective_value
 from archbench.study.trial import TrialRecord

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from torch import nn
 
+from archbench.bounds import is_number
 from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
 from archbench.models.arithmetic import Work
 from archbench.registry import Registry
@@ -37,20 +38,16 @@ def _check(is_met: Callable[[Any], bool], fault: str) -> Check:
     return check
 
 
-def _is_number(value: object, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
 def whole(low: int = 1, high: int = 65536) -> Check:
     """The check of a whole number between two bounds, both allowed."""
     fault = f"not a whole number from {low} to {high}"
-    return _check(lambda value: _is_number(value, int) and low <= value <= high, fault)
+    return _check(lambda value: is_number(value, is_whole=True) and low <= value <= high, fault)
 
 
 def number(low: float, high: float) -> Check:
     """The check of a number between two bounds, both allowed."""
     fault = f"not a number from {low:g} to {high:g}"
-    return _check(lambda value: _is_number(value, int | float) and low <= value <= high, fault)
+    return _check(lambda value: is_number(value) and low <= value <= high, fault)
 
 
 def choice(*allowed: object) -> Check:

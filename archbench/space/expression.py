@@ -18,9 +18,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, NoReturn, Protocol
 
+from archbench.bounds import is_number
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models.path import NETWORK_FIELDS, Path, parse_path
-from archbench.space.yaml_document import Place, is_number
+from archbench.space.yaml_document import Place
 from archbench.study.objective import costs
 
 MAX_NESTING = 16

@@ -146,11 +146,6 @@ class Node:
         (self.start if at_key else self.place).fail(message, help=help)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def read_text(path: Path) -> str:
     """The text of a file, read no further than the largest size that is allowed.
 

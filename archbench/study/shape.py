@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from archbench.bounds import is_number
 from archbench.errors import StorageError
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
@@ -37,9 +38,7 @@ class Number:
 
     def holds(self, value: Any) -> bool:
         """Whether a value is one."""
-        kinds = int if self.is_whole else int | float
-        is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high
+        return is_number(value, is_whole=self.is_whole) and self.low <= value <= self.high
 
     def __str__(self) -> str:
         """For example ``a number from 0 to 1``."""
