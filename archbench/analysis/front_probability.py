@@ -15,9 +15,10 @@ import numpy as np
 
 from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
 from archbench.analysis.front import Flags, FrontRule, nondominated, signs_of
-from archbench.analysis.statistics import NORMAL_95, Estimate, Floats
+from archbench.analysis.statistics import Estimate, Floats
 from archbench.one_thread import one_thread
 from archbench.study.objective import OBJECTIVES, objective_value
+from archbench.study.runs import LEAST_LOW, NORMAL_95
 from archbench.study.trial import TrialRecord, final_accuracies
 
 DRAWS = 2000
@@ -33,7 +34,6 @@ than a probability of .95 that becomes .955."""
 _PARTS = 5  # of a candidate's draws, by its accuracy
 _FAR = 4.5  # standard deviations beyond which a candidate has no part in the draws
 _EVERY = 2  # of the draws give a hypervolume: an interval needs fewer than a probability
-_LEAST_SHARE = 1e-3  # of a latency: an interval that begins at zero has no logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ def limit_chances(record: TrialRecord, *, rule: FrontRule) -> dict[str, float]:
 def _interval(record: TrialRecord, name: str, *, value: float) -> tuple[float, float]:
     """The 95 % interval of a cost; the value itself where it is exact."""
     low, high = OBJECTIVES[name].interval(record) or (value, value)
-    return max(min(low, value), _LEAST_SHARE * value), max(high, value)
+    return max(min(low, value), LEAST_LOW * value), max(high, value)
 
 
 def near_front(

@@ -11,10 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from archbench.study.runs import NORMAL_95
 
-NORMAL_95 = 1.959964
-"""Standard deviations on either side of the middle that hold 95 % of a normal distribution."""
+Floats = NDArray[np.float64]
 
 _TAILS = (0.025, 0.975)
 _DRAWS = 1000

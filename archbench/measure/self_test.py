@@ -18,6 +18,7 @@ from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import activity, counters
 from archbench.measure.machine_cache import CHECKS, DriftCheck, deviations
+from archbench.study.runs import NORMAL_95
 
 COPIES = 6
 _PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order
@@ -31,7 +32,7 @@ _LONG_CHECK = 80  # rounds, of which every fourth has a pass of each calibration
 _CALIBRATE_EVERY = 4
 _WARM_UP_S = 0.5
 # An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
-_FOUND_19_OF_20 = 1 + 1.645 / estimate.TWO_SIDED_95
+_FOUND_19_OF_20 = 1 + 1.645 / NORMAL_95
 
 
 def resolution_of(samples: estimate.Array) -> dict[str, float]:

@@ -23,9 +23,13 @@ from archbench.study.trial import Taken
 PRIOR_DEVIATION = 0.007
 PRIOR_FREEDOM = 2
 
+NORMAL_95 = 1.959964
+"""Standard deviations on either side of the middle that hold 95 % of a normal distribution."""
+
+LEAST_LOW = 1e-3
+"""The least lower end as a share of its value: an interval from zero has no logarithm."""
+
 _TWO_SIDED_95 = 0.975
-_NORMAL_95 = NormalDist().inv_cdf(_TWO_SIDED_95)
-_LEAST_LOW = 1e-3  # of a value: an interval that begins at zero has no logarithm
 _LEAST_VARIANCE = 1e-12
 _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
@@ -93,7 +97,7 @@ def latency_of(measurements: Sequence[Measurement], between: RunToRun) -> Measur
     runs_part = between.deviation * math.hypot(*shares)
     passes_part = math.hypot(*(share * inner for share, inner in zip(shares, within, strict=True)))
     factor = student(_TWO_SIDED_95, freedom=between.freedom)
-    width = math.hypot(factor * runs_part, _NORMAL_95 * passes_part)
+    width = math.hypot(factor * runs_part, NORMAL_95 * passes_part)
     last = counting[-1]
     value = last.value if len(counting) == 1 else math.exp(mean)
     assert value is not None
@@ -117,8 +121,8 @@ def _deviation(one: Measurement) -> float:
     """The standard deviation of the logarithm that the passes of one run leave."""
     if not one.value or one.low is None or one.high is None:
         return 0.0
-    low = max(one.low, _LEAST_LOW * one.value)
-    return math.log(max(one.high, low) / low) / 2 / _NORMAL_95
+    low = max(one.low, LEAST_LOW * one.value)
+    return math.log(max(one.high, low) / low) / 2 / NORMAL_95
 
 
 @lru_cache(maxsize=64)

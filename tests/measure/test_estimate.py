@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from archbench.measure.latency import estimate
 from archbench.measure.latency.clock import Timing
-from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_means, student
+from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_means
 from archbench.measure.latency.rounds import LOOKS, WANTED_HALF_WIDTH
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, bench_of
@@ -99,11 +99,3 @@ def test_what_rounds_share_cancels_and_one_round_says_nothing_about_the_spread()
     state, *_ = timings("all", runs=1, rounds=60, seed=5)
     assert log_half_widths(state, 3 * state)[0] == pytest.approx(0.0, abs=1e-12)
     assert np.isinf(log_half_widths(np.ones((2, 1)), np.ones((2, 1)))).all()
-
-
-@pytest.mark.parametrize(
-    ("share", "freedom", "printed"),
-    [(0.975, 6, 2.447), (0.975, 20, 2.086), (0.99, 6, 3.143), (0.99, 21, 2.518), (0.975, 4, 2.776)],
-)
-def test_student_agrees_with_printed_tables(share: float, freedom: int, printed: float) -> None:
-    assert student(share, freedom=freedom) == pytest.approx(printed, rel=0.01)

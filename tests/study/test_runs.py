@@ -109,7 +109,11 @@ def test_intervals_of_the_difference_of_two_timings_hold(between: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("freedom", "expected"), [(4, 2.776), (10, 2.228), (30, 2.042), (10**6, 1.960)]
+    ("share", "freedom", "printed"),
+    [
+        *((0.975, 4, 2.776), (0.975, 6, 2.447), (0.975, 10, 2.228), (0.975, 20, 2.086)),
+        *((0.975, 30, 2.042), (0.975, 10**6, 1.960), (0.99, 6, 3.143), (0.99, 21, 2.518)),
+    ],
 )
-def test_quantiles_of_students_distribution(freedom: int, expected: float) -> None:
-    assert student(0.975, freedom=freedom) == pytest.approx(expected, rel=0.01)
+def test_student_agrees_with_printed_tables(share: float, freedom: int, printed: float) -> None:
+    assert student(share, freedom=freedom) == pytest.approx(printed, rel=0.01)

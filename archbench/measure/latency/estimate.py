@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archbench.study.measurement import Measurement
-from archbench.study.runs import student
+from archbench.study.runs import NORMAL_95, student
 
 Array = npt.NDArray[np.float64]
 _Outcome = Literal["slower", "faster", "tie", "unknown"]
@@ -48,8 +48,6 @@ LOOK_LEVEL = 0.975
 PLACEMENT_LEVEL = 0.96
 LEAST_PLACEMENTS = 5
 """Fewer say too little of how much placements differ."""
-TWO_SIDED_95 = 1.96
-"""Standard deviations on either side of a normal distribution's middle 95 %."""
 
 BETWEEN_PROCESSES = 0.012
 """Standard deviation of a calibrated latency from one process to the next, as a share: that of
@@ -213,7 +211,7 @@ def compare_processes(
     elif None not in (old, new) and old != new:
         renewal = "calibration constants were renewed in between"
     spread = math.hypot(_log_half_width(first), _log_half_width(second))
-    factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    factor = math.exp(math.hypot(spread, NORMAL_95 * math.sqrt(2) * BETWEEN_PROCESSES))
     times = Ratio(value=value, low=value / factor, high=value * factor)
     return replace(found, ratio=times, reason="; ".join(filter(None, (found.reason, renewal))))
 
