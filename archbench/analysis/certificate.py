@@ -79,7 +79,7 @@ _ESTIMATE = {"value": Number(), "low": Number(), "high": Number()}
 _SUMMARY = {
     "name": str,
     "created": str,
-    "state": Word("certified|refused|undecided|unfinished"),
+    "state": Word.of(State),
     "at_equal_cost": (_ESTIMATE, NoneType),
     "sentence": str,
 }

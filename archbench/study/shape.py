@@ -12,13 +12,14 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Self, get_args
 
 from archbench.bounds import is_number
 from archbench.errors import StorageError
 from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
+from archbench.study.measurement import Conditions, Verdict
 from archbench.study.objective import OBJECTIVES
+from archbench.study.trial import FailureKind, MeasurementKind, StudyKind, TrialState
 
 NUMBERED = "int:"
 """Before a key that is a whole number, which no JSON has."""
@@ -54,6 +55,11 @@ class Word:
 
     pattern: str
 
+    @classmethod
+    def of(cls, literal: object) -> Self:
+        """One of the texts of a ``Literal``."""
+        return cls("|".join(get_args(literal)))
+
     def holds(self, value: Any) -> bool:
         """Whether a value is one."""
         return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
@@ -87,10 +93,10 @@ CELLS: Mapping[str, Mapping[str, Number | Word]] = {
         **dict.fromkeys(("value", "low", "high"), _LATENCY_MS),
     },
     "TEXT": {
-        "state": Word("running|complete|over_limit|pruned|failed"),
-        "failure_kind": Word("timeout|memory|nan|illegal|crash|error"),
-        "kind": Word("search|again|confirm|reference"),
-        "verdict": Word("stable|disturbed|incomplete"),
+        "state": Word.of(TrialState),
+        "failure_kind": Word.of(FailureKind),
+        "kind": Word.of(MeasurementKind),
+        "verdict": Word.of(Verdict),
     },
 }
 """What may stand in a column of a type, by its name, where not all that is of the type may."""
@@ -170,7 +176,7 @@ _ENVIRONMENT = {
     "packages": {str: str},
 }
 HEADER: Mapping[Any, Any] = {
-    "kind?": Word("search|certificate|ablation"),
+    "kind?": Word.of(StudyKind),
     **dict.fromkeys(
         ("name?", "created?", "space_text?", "space_name?", "space_digest?", "question?"), str
     ),
