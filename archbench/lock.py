@@ -4,8 +4,8 @@ import fcntl
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archbench.progress import Progress
@@ -14,29 +14,49 @@ TOLD_AFTER_S = 3.0
 _POLL_S = 0.02
 
 
-def wait_for_lock(
-    handle: int,
+@contextmanager
+def locked(
+    path: Path,
     *,
     doing: str,
     on_progress: Progress | None = None,
     patience_s: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Locks an open file that can be written, after waiting for whoever holds it, and signs it.
+) -> Iterator[None]:
+    """Holds the lock of a file, which is made where it is missing, after waiting for who holds it.
 
-    The kernel lets go of it when the file is closed or the process ends, however it ends. A wait
+    The kernel lets go of it when the process ends, however it ends. It is not reentrant. A wait
     of 3 s is told once, as work of which there is nothing to count, with the process and
     what it is ``doing``: ``waiting for process 4242 (python), which measures on cpu``.
 
     Raises:
         TimeoutError: It was not free within the patience; its message names the holder.
-        OSError: The file system cannot lock it.
+        OSError: The file cannot be opened, is a link, or the file system cannot lock it.
     """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _wait(handle, doing, on_progress=on_progress, patience_s=patience_s, clock=clock)
+        with suppress(OSError):  # a full disk: the kernel's list may have to do
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait(
+    handle: int,
+    doing: str,
+    *,
+    on_progress: Progress | None,
+    patience_s: float,
+    clock: Callable[[], float],
+) -> None:
     begin, is_told = clock(), on_progress is None
     while True:
         with suppress(BlockingIOError, PermissionError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            return
         waited_s = clock() - begin
         if waited_s >= patience_s:
             raise TimeoutError(_holder(handle))
@@ -44,9 +64,6 @@ def wait_for_lock(
             on_progress(f"waiting for {_holder(handle)}, which {doing}", 0, 0)
             is_told = True
         time.sleep(_POLL_S)
-    with suppress(OSError):  # a full disk: the kernel's list may have to do
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
 
 
 def _holder(handle: int) -> str:

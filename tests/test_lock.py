@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.lock import wait_for_lock
+from archbench.lock import locked
 
 HOLDER = """
 import fcntl, sys
@@ -20,15 +20,6 @@ with open(sys.argv[1], "a") as file:
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -54,7 +45,7 @@ def test_a_wait_that_lasts_is_told_once_with_the_process_that_holds_the_lock(
 ) -> None:
     told: list[tuple[str, int, int]] = []
     path, seconds = tmp_path / "lock", itertools.count()
-    with stranger(path) as process, opened(path) as handle:
+    with stranger(path) as process:
 
         def clock() -> float:
             if told:
@@ -62,7 +53,8 @@ def test_a_wait_that_lasts_is_told_once_with_the_process_that_holds_the_lock(
             return float(next(seconds))
 
         name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-        wait_for_lock(handle, doing="cooks", on_progress=lambda *now: told.append(now), clock=clock)
+        with locked(path, doing="cooks", on_progress=lambda *now: told.append(now), clock=clock):
+            pass
     assert told == [(f"waiting for process {process.pid} ({name}), which cooks", 0, 0)]
     assert path.read_text() == str(os.getpid())
 
@@ -70,7 +62,7 @@ def test_a_wait_that_lasts_is_told_once_with_the_process_that_holds_the_lock(
 def test_a_short_wait_is_not_told(tmp_path: Path) -> None:
     told: list[str] = []
     path, looks = tmp_path / "lock", itertools.count()
-    with opened(path) as handle, opened(path) as other:
+    with path.open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
 
         def clock() -> float:
@@ -78,15 +70,18 @@ def test_a_short_wait_is_not_told(tmp_path: Path) -> None:
                 fcntl.flock(other, fcntl.LOCK_UN)
             return 0.0
 
-        wait_for_lock(
-            handle, doing="cooks", on_progress=lambda what, *_: told.append(what), clock=clock
-        )
+        with locked(
+            path, doing="cooks", on_progress=lambda what, *_: told.append(what), clock=clock
+        ):
+            pass
     assert told == []
 
 
 def test_who_is_out_of_patience_learns_who_holds_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with opened(path) as handle, opened(path) as other:
-        wait_for_lock(other, doing="cooks")
-        with pytest.raises(TimeoutError, match=f"process {os.getpid()}"):
-            wait_for_lock(handle, doing="cooks", patience_s=0.0)
+    with (
+        locked(path, doing="cooks"),
+        pytest.raises(TimeoutError, match=f"process {os.getpid()}"),
+        locked(path, doing="cooks", patience_s=0.0),
+    ):
+        pass

@@ -15,7 +15,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +38,7 @@ from archbench.data.source import (
     source_of,
 )
 from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
-from archbench.lock import wait_for_lock
+from archbench.lock import locked
 from archbench.progress import Progress, no_progress
 from archbench.registry import attribute_of, guest
 
@@ -175,14 +175,11 @@ def _kept(path: Path, request: DataRequest) -> DataSet | DamagedError | None:
 @contextmanager
 def _locked(path: Path, request: DataRequest) -> Iterator[None]:
     """Holds the right to make a file; the kernel gives it back even after a kill -9."""
-    with _storing(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("a+b")
-    with lock:
+    lock, doing = path.with_suffix(".lock"), "prepares the same data"
+    with ExitStack() as held:
         with _storing(str(path)):
-            wait_for_lock(
-                lock.fileno(), doing="prepares the same data", on_progress=request.progress
-            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(lock, doing=doing, on_progress=request.progress))
         yield
 
 

@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from archbench.errors import MissingError, StorageError, UsageError, unknown_name
-from archbench.lock import wait_for_lock
+from archbench.lock import locked
 from archbench.memory import keep_memory
 from archbench.progress import Progress
 from archbench.study.environment import ROOT, Environment, capture, usable_cores
@@ -160,39 +160,35 @@ def measurement_lock(
 ) -> Iterator[None]:
     """Holds the device's measurement lock, after waiting for whoever holds it.
 
-    The kernel lets go of it when the process ends, however it ends. It is not reentrant. A wait of
-    3 s is told.
+    See ``archbench.lock.locked``.
 
     Raises:
         StorageError: The lock cannot be opened, or was not free within the patience.
     """
     path = (folder or runtime_folder()) / f"measure-{device}.lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(
-            f"the measurement lock cannot be opened: {error.strerror}",
-            place=str(path),
-            help="make the folder writable for you",
-        ) from error
-    try:
+    lock = locked(
+        path,
+        doing=f"measures on {device}",
+        on_progress=on_progress,
+        patience_s=patience_s,
+        clock=clock,
+    )
+    with ExitStack() as held:
         try:
-            wait_for_lock(
-                handle,
-                doing=f"measures on {device}",
-                on_progress=on_progress,
-                patience_s=patience_s,
-                clock=clock,
-            )
+            held.enter_context(lock)
         except TimeoutError as holder:
             raise StorageError(
                 f"{holder} has been measuring on {device} for {patience_s:.0f} s",
                 place=str(path),
                 help="wait until it ends, or end it",
             ) from None
+        except OSError as error:
+            raise StorageError(
+                f"the measurement lock cannot be opened: {error.strerror}",
+                place=str(path),
+                help="make the folder writable for you",
+            ) from error
         yield
-    finally:
-        os.close(handle)
 
 
 def runtime_folder() -> Path:

@@ -4,12 +4,12 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from archbench.errors import StorageError
-from archbench.lock import wait_for_lock
+from archbench.lock import locked
 from archbench.progress import Progress
 
 
@@ -65,25 +65,17 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-@contextmanager
 def writing_alone(
     path: Path, *, doing: str = "writes the same file", on_progress: Progress | None = None
-) -> Iterator[None]:
-    """Waits until no other process is in here for the file; the kernel lets go when one ends.
+) -> AbstractContextManager[None]:
+    """Waits until no other process is in here for the file; see ``archbench.lock.locked``.
 
-    The lock lies beside the file, in a folder that exists, with the ending ``.lock``. A wait of
-    3 s is told, with what the other one is doing.
+    The lock lies beside the file, in a folder that exists, with the ending ``.lock``.
 
     Raises:
         OSError: The lock cannot be opened.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    handle = os.open(path.with_suffix(".lock"), flags, 0o600)
-    try:
-        wait_for_lock(handle, doing=doing, on_progress=on_progress)
-        yield
-    finally:
-        os.close(handle)
+    return locked(path.with_suffix(".lock"), doing=doing, on_progress=on_progress)
 
 
 def require_own(path: Path, *, is_written: bool = False) -> None:
