@@ -3,17 +3,15 @@
 import fcntl
 import itertools
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from archbench.lock import locked
+from tests.holding import holding
 
-HOLDER = """
+# holds the lock and has not signed it
+STRANGER = """
 import fcntl, sys
 with open(sys.argv[1], "a") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -22,30 +20,13 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-@contextmanager
-def stranger(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock and has not signed it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this kernel lists no locks")
 def test_a_wait_that_lasts_is_told_once_with_the_process_that_holds_the_lock(
     tmp_path: Path,
 ) -> None:
     told: list[tuple[str, int, int]] = []
     path, seconds = tmp_path / "lock", itertools.count()
-    with stranger(path) as process:
+    with holding(STRANGER, path) as process:
 
         def clock() -> float:
             if told:

@@ -4,11 +4,8 @@ import gc
 import itertools
 import os
 import re
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +23,7 @@ from archbench.measure.machine import (
     runtime_folder,
 )
 from archbench.study.environment import usable_cores
+from tests.holding import holding
 
 pinning = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system cannot pin threads"
@@ -97,25 +95,9 @@ with measurement_lock("cpu", folder=Path(sys.argv[1])):
 """
 
 
-@contextmanager
-def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_second_measurement_waits_and_then_says_who_holds_it(tmp_path: Path) -> None:
     with (
-        holder(tmp_path) as process,
+        holding(HOLDER, tmp_path) as process,
         pytest.raises(StorageError, match=rf"process {process.pid}\b.* has been measuring on cpu"),
         measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
     ):
@@ -125,7 +107,7 @@ def test_a_second_measurement_waits_and_then_says_who_holds_it(tmp_path: Path) -
 def test_a_measurement_says_which_one_it_waits_for(tmp_path: Path) -> None:
     told: list[str] = []
     seconds = itertools.count(step=2)
-    with holder(tmp_path) as process:
+    with holding(HOLDER, tmp_path) as process:
 
         def clock() -> float:
             if told:
@@ -141,7 +123,7 @@ def test_a_measurement_says_which_one_it_waits_for(tmp_path: Path) -> None:
 
 
 def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
-    with holder(tmp_path) as process:
+    with holding(HOLDER, tmp_path) as process:
         process.kill()
         process.wait()
     with measurement_lock("cpu", folder=tmp_path, patience_s=0.0):
