@@ -277,12 +277,18 @@ def _remove_unreadable(connection: sqlite3.Connection, table: str, *, study: int
         f"FROM {table} WHERE study_id = ?"
     )
     for row, kind, key, text in connection.execute(query, (study,)).fetchall():
-        try:
-            assert kind == "text"
-            key.decode()
-            json.loads(text)
-        except _UNREADABLE:
+        if kind != "text" or not _is_attribute(key, text):
             connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
+
+
+def _is_attribute(key: bytes, text: bytes | None) -> bool:
+    """Whether a key is UTF-8 and what stands under it JSON."""
+    try:
+        key.decode()
+        json.loads(text or b"")
+    except ValueError:
+        return False
+    return True
 
 
 def _insert(
