@@ -261,15 +261,7 @@ def document_of(text: str, shape: Any = object, *, place: str = "a document") ->
         found = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} cannot be read: {error}") from error
-    level = [found]
-    for _ in range(_MOST_NESTED if text.count("[") + text.count("{") > _MOST_NESTED else 0):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    if level and level != [found]:
+    if text.count("[") + text.count("{") > _MOST_NESTED and _is_deep(found):
         raise ValueError(f"{place} is nested more than {_MOST_NESTED} deep")
     found = _unkeyed(found) if f'"{NUMBERED}' in text else found
     require(found, shape, place=place)
@@ -337,6 +329,19 @@ def _require_keys(value: Mapping[Any, Any], shape: Any, *, place: str) -> None:
             require(value[name], inner, place=f"{place}.{name}")
         elif name == key:
             raise ValueError(f"{place} has no entry {name}")
+
+
+def _is_deep(document: Any) -> bool:
+    """Whether something lies deeper in a document than one may be nested."""
+    level = [document]
+    for _ in range(_MOST_NESTED):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def _unkeyed(value: Any) -> Any:
