@@ -233,9 +233,7 @@ def test_commits_are_on_the_disk_and_readers_are_let_in(store: Store) -> None:
 
 WRITER = """
 import sys
-from archbench.study.connection import read
 from archbench.study.database import Store
-from archbench.study.runs import RunToRun, latency_of
 from tests.study import example
 with Store.create(sys.argv[1], example.header()) as store:
     for number in range(100_000):
