@@ -346,7 +346,7 @@ def chance_in_words(header: Mapping[str, Any]) -> str | None:
     For example ``9 of 15 candidates in part (stages[1].block.kv_stride), 2 as a whole``.
     """
     found = header.get("left_to_chance")
-    if not isinstance(found, Mapping) or not found["partly"] + found["wholly"]:
+    if not found or not found["partly"] + found["wholly"]:
         return None
     if header.get("sampler") == "random":
         return None
