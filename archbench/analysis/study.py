@@ -68,9 +68,7 @@ def as_study(study: StudyReader | Path | str) -> StudyReader:
         StorageError: It cannot be read.
         UsageError: It is neither.
     """
-    if isinstance(study, StudyReader):
-        return study
-    return open_study(path_of(study, place="study"))
+    return study if isinstance(study, StudyReader) else open_study(study)
 
 
 def insight(study: StudyReader | Path | str) -> Insight:
