@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"bounds", "cache_folder", "command_line", "errors", "lazy", "lock", "memory"}
-BENEATH_ALL |= {"one_thread", "progress", "registry"}
+BENEATH_ALL = {"bounds", "cache_folder", "command_line", "digest", "errors", "lazy", "lock"}
+BENEATH_ALL |= {"memory", "one_thread", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -39,6 +39,7 @@ command_line | |
 errors       | |
 bounds       | errors |
 cache_folder | errors |
+digest       | |
 lazy         | |
 memory       | |
 one_thread   | | threadpoolctl

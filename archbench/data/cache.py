@@ -37,6 +37,7 @@ from archbench.data.source import (
     Share,
     source_of,
 )
+from archbench.digest import sha256_of
 from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
 from archbench.lock import locked
 from archbench.progress import Progress, no_progress
@@ -137,8 +138,7 @@ def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSe
     """
     kind, _ = source_of(request.name)
     settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
-    key = json.dumps([FORMAT.decode(), kind, settings], sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    digest = sha256_of([FORMAT.decode(), kind, settings])[:16]
     path = folder / "data" / f"{kind.rpartition(':')[2]}-{request.resolution}px-{digest}.images"
     found = _kept(path, request)
     if isinstance(found, DataSet):
@@ -292,13 +292,12 @@ def _read(path: Path, request: DataRequest) -> DataSet:
         mapped = mmap.mmap(file.fileno(), 0, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     # Notes and description are about the content, not of it.
     kept = ("resolution", "shares", "class_names", "flip", "sha256")
-    content = json.dumps({key: document[key] for key in kept}, sort_keys=True)
     return DataSet(
         name=request.name,
         resolution=request.resolution,
         class_names=tuple(document["class_names"]),
         description=document["description"],
-        digest=hashlib.sha256(content.encode()).hexdigest()[:16],
+        digest=sha256_of({key: document[key] for key in kept})[:16],
         flip=document["flip"],
         notes=tuple(document["notes"]),
         **dict(_splits(mapped, document)),

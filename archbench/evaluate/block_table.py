@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from archbench.cache_folder import cache_folder
+from archbench.digest import sha256_of
 from archbench.errors import StorageError
 from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of, sha256_of
+from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of
 from archbench.measure.parts import ColdTime, Multiple
 from archbench.models import ArchSpec
 from archbench.study.atomic_file import write_atomically, writing_alone

@@ -4,8 +4,6 @@ A piece is an embed with what joins behind it (class tokens, positions), a block
 what it costs depends on itself and its site alone. Shapes: B batch, C channels, H W map, T tokens.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -13,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from archbench.digest import sha256_of
 from archbench.models import ArchSpec
 from archbench.models.arithmetic import Work
 from archbench.models.network import Head, Stage, count
@@ -49,8 +48,7 @@ class Piece:
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that differ when anything in ``what`` does."""
-        text = json.dumps(self.what, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return sha256_of(self.what)[:16]
 
 
 def pieces(spec: ArchSpec) -> tuple[Piece, ...]:

@@ -7,7 +7,6 @@ they were taken, or of a machine that is no longer the same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import statistics
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from archbench.cache_folder import cache_folder
+from archbench.digest import sha256_of
 from archbench.errors import StorageError
 from archbench.measure.backend import in_eager
 from archbench.measure.latency.estimate import core_disturbance
@@ -82,11 +82,6 @@ class MachineFile:
         document = {**self.identity, **content}
         document["sha256"] = sha256_of(document)
         write_atomically(self.path, json.dumps(document, indent=2).encode())
-
-
-def sha256_of(document: Mapping[str, Any]) -> str:
-    """The checksum of a JSON document, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(document: Mapping[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """Can this proxy rank this space: train a sample of it, longer too, and compare the orders."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from archbench.analysis.certificate import (
     subject_of,
 )
 from archbench.data import Data
+from archbench.digest import sha256_of
 from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec
@@ -225,8 +224,7 @@ def certify_first(context: StudyContext, *, dry_run: bool) -> None:
         return
     if settings.search.certify == "never":
         return
-    identity = json.dumps(subject, sort_keys=True).encode()
-    name = f"certify-{settings.space.name[:40]}-{hashlib.sha256(identity).hexdigest()[:8]}"
+    name = f"certify-{settings.space.name[:40]}-{sha256_of(subject)[:8]}"
     own = replace(settings, path=settings.path.parent / name)
     design = _worthwhile(context, own)
     if design is None or dry_run:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import Any
 
 import archbench
 from archbench.analysis.statistics import Estimate, wilson
+from archbench.digest import sha256_of
 from archbench.errors import MissingError, SpaceError, unknown_name, wrong_type
 from archbench.models import ArchSpec
 from archbench.space.axis import Axis, Choices, check_reads, expand_axes
@@ -147,8 +146,7 @@ class SearchSpace(Selection):
             axis.name: [*map(write_flow, axis.values), axis.when.text if axis.when else ""]
             for axis in self.axes
         }
-        text = json.dumps([base, axes, sorted(self.require)], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return sha256_of([base, axes, sorted(self.require)])[:16]
 
     def values(self, choices: Choices) -> dict[str, Any]:
         """The chosen values by axis, for tables; whole parts as a label."""

@@ -1,7 +1,5 @@
 """On which machine and with which software was a number taken, in a container too?"""
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -13,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import archbench
+from archbench.digest import sha256_of
 
 ROOT = Path("/")
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "onnxruntime", "openvino")
@@ -36,8 +35,7 @@ class Environment:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that differ when any attribute does."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return sha256_of(asdict(self))[:12]
 
     def what_counts(self, *, backend: str = "eager") -> dict[str, str | int | None]:
         """What of it changes numbers that are trained, or measured on a backend.

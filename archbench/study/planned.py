@@ -1,6 +1,5 @@
 """What does a certificate or an ablation hold: a study whose trainings are planned one by one."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.command_line import command_line, named_in_results
+from archbench.digest import sha256_of
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
 from archbench.study.measurement import Measurement
@@ -164,8 +164,7 @@ def form_key(digest: str, training: Mapping[str, Any]) -> str:
     """Identity of a network and of how it is trained, given what differs from the recipe."""
     if not training:
         return digest
-    text = json.dumps(dict(training), sort_keys=True)
-    return f"{digest}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{digest}-{sha256_of(dict(training))[:8]}"
 
 
 def read_plan(path: Path) -> Snapshot | None:

@@ -4,8 +4,6 @@ Shapes: B batch, C channels, H W map, K classes.
 """
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from archbench.cache_folder import cache_folder
 from archbench.data import DataSet
+from archbench.digest import sha256_of
 from archbench.errors import StorageError
 from archbench.models.weights.weight_file import content_sha256
 from archbench.progress import Progress, no_progress
@@ -98,8 +97,8 @@ def teacher_for(
     where = torch.device(device)
     home = folder or cache_folder() / "teachers"
     identity = _identity(dataset, recipe=recipe, device=where)
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = home / f"{recipe.teacher}-{dataset.resolution}px-{key}.safetensors"
+    name = f"{recipe.teacher}-{dataset.resolution}px-{sha256_of(identity)[:16]}.safetensors"
+    path = home / name
     network = ConvolutionalNetwork(
         resolution=dataset.resolution, num_classes=dataset.num_classes, seed=recipe.seed
     )

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archbench.digest import sha256_of
 from archbench.measure.latency.calibration import CalibratedBench, Calibration
 from archbench.measure.latency.clock import Bench, stopwatch
 from archbench.measure.latency.reference_networks import Calibrator
 from archbench.measure.machine import Pinning
-from archbench.measure.machine_cache import settings_of, sha256_of
+from archbench.measure.machine_cache import settings_of
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
