@@ -33,7 +33,7 @@ class WeightLayout:
 
     ``title`` is for messages, as in "timm's LeViT"; ``dialects`` are what a person may call it for
     a network that it can hold. A file in which each regular expression of ``marks`` matches some
-    name is of this layout.
+    name, from its start or from behind a prefix, is of this layout.
 
     ``modules`` says which modules or tensors of ours are which of theirs: ``names``, with what
     stands before them in ours and in theirs. What begins with a name moves along; several of theirs

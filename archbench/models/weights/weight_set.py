@@ -244,7 +244,7 @@ def homes_of(names: Mapping[str, Any]) -> list[Home]:
 def _pattern(mark: str, base: tuple[str, ...]) -> re.Pattern[str]:
     """A mark of a layout, behind a prefix, and behind the name of the base if there is one."""
     before = f"(?P<base>{'|'.join(map(re.escape, base))})?" if base else ""
-    return re.compile(rf"(?:^|(?<=\.)){before}(?:{mark.removeprefix('^')})")
+    return re.compile(rf"(?:^|(?<=\.)){before}(?:{mark})")
 
 
 def _unmarked(entries: Mapping[str, Any]) -> dict[str, Any]:
