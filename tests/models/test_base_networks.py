@@ -2,74 +2,63 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from archbench.errors import WeightsError
-from archbench.models import build, convert_weights, load_weights
+from archbench.models import ArchSpec, build, convert_weights, load_weights
 from tests.models.foreign import State, timm_network, transformers_cvt, transformers_network
 from tests.models.test_checkpoints import IMAGES, behind, trained
-from tests.models.test_weights import changed, levit, small_deit
+from tests.models.test_weights import SMALL_DEIT, changed, levit, levit_of_transformers, small_deit
 
-_SMALL: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
-_SMALL |= {"intermediate_size": 96, "layer_norm_eps": 1e-6}
-_HEADS = [4, 6, 8]
-HEADLESS: dict[str, tuple[Any, Callable[[], tuple[State, State]]]] = {}
+CVT = changed("cvt_13", name="", depths=[1, 2, 3])
 
 
-def _headless(spec: Any) -> Any:
-    def note(make: Callable[[], tuple[State, State]]) -> Callable[[], tuple[State, State]]:
-        HEADLESS[make.__name__] = (spec, make)
-        return make
-
-    return note
-
-
-@_headless(changed("cvt_13", name="", depths=[1, 2, 3]))
 def cvt_model() -> tuple[State, State]:
     """CvT of transformers, which ends before the last norm."""
     theirs = transformers_cvt([1, 2, 3])
     return theirs.state_dict(), theirs.cvt.state_dict()
 
 
-@_headless(small_deit(1))
 def vit_model_with_pooler() -> tuple[State, State]:
     """ViT of transformers, with the pooler that its classifier does not use."""
-    theirs = transformers_network("ViTForImageClassification", "ViTConfig", **_SMALL)
+    theirs = transformers_network("ViTForImageClassification", "ViTConfig", **SMALL_DEIT)
     pooler = {"pooler.dense.weight": torch.ones(48, 48), "pooler.dense.bias": torch.ones(48)}
     return theirs.state_dict(), theirs.vit.state_dict() | pooler
 
 
-@_headless(levit(1, [1, 2, 1]))
 def levit_model() -> tuple[State, State]:
     """LeViT of transformers, behind a prefix of Lightning."""
-    theirs = transformers_network(
-        "LevitForImageClassification",
-        "LevitConfig",
-        depths=[1, 2, 1],
-        num_attention_heads=[4, 6, 8],
-    )
+    theirs = levit_of_transformers(1, [1, 2, 1])
     return theirs.state_dict(), behind("model.", theirs.levit.state_dict())
 
 
-@_headless(small_deit(1))
 def vit_of_timm() -> tuple[State, State]:
     """ViT of timm with no classes."""
     return trained(), {name: v for name, v in trained().items() if not name.startswith("head.")}
 
 
-@_headless(levit(2, [1, 1, 1]))
 def levit_of_timm() -> tuple[State, State]:
     """LeViT of timm without the classifiers, but with the norms before them."""
     state = timm_network("levit_128s", depth=(1, 1, 1)).state_dict()
     return state, {name: value for name, value in state.items() if ".linear." not in name[:17]}
 
 
-@pytest.mark.parametrize("name", HEADLESS)
-def test_a_base_network_is_read_under_a_new_head(name: str, tmp_path: Path) -> None:
-    spec, make = HEADLESS[name]
+HEADLESS: dict[Callable[[], tuple[State, State]], ArchSpec] = {
+    cvt_model: CVT,
+    vit_model_with_pooler: small_deit(1),
+    levit_model: levit(1, [1, 2, 1]),
+    vit_of_timm: small_deit(1),
+    levit_of_timm: levit(2, [1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("make", HEADLESS)
+def test_a_base_network_is_read_under_a_new_head(
+    make: Callable[[], tuple[State, State]], tmp_path: Path
+) -> None:
+    spec = HEADLESS[make]
     torch.manual_seed(0)
     full, base = make()
     torch.save(full, tmp_path / "full.pth")
@@ -88,8 +77,7 @@ def test_a_base_network_is_read_under_a_new_head(name: str, tmp_path: Path) -> N
 def test_a_base_network_comes_back_as_it_was(tmp_path: Path) -> None:
     _, base = cvt_model()
     torch.save(base, tmp_path / "base.pth")
-    spec = changed("cvt_13", name="", depths=[1, 2, 3])
-    convert_weights(tmp_path / "base.pth", tmp_path / "a.safetensors", model=spec, classes=7)
+    convert_weights(tmp_path / "base.pth", tmp_path / "a.safetensors", model=CVT, classes=7)
     convert_weights(tmp_path / "a.safetensors", tmp_path / "back.pth", to="transformers")
     again = torch.load(tmp_path / "back.pth", weights_only=True)
     assert set(again) == set(base)

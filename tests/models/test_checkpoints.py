@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from archbench.errors import UsageError, WeightsError
 from archbench.models import build, convert_weights, load_weights
 from archbench.models.weights.load import describe_weights
-from tests.models.foreign import timm_network
+from tests.models.foreign import State, timm_network
 from tests.models.test_weights import small_deit
 
-State = dict[str, Tensor]
 IMAGES = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 

@@ -34,8 +34,8 @@ from tests.models.foreign import (
 )
 
 TOLERANCE = 1e-5
-_DEIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
-_DEIT |= {"intermediate_size": 96, "layer_norm_eps": 1e-6}
+SMALL_DEIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
+SMALL_DEIT |= {"intermediate_size": 96, "layer_norm_eps": 1e-6}
 
 
 @pytest.fixture(autouse=True)
@@ -104,16 +104,20 @@ def levit(classifiers: int, depths: list[int]) -> ArchSpec:
     return changed("levit_128s", name="", depths=depths, classifiers=classifiers)
 
 
-def levit_case(classifiers: int, depths: list[int]) -> Case:
-    """LeViT of transformers, whose second classifier is a teacher's."""
+def levit_of_transformers(classifiers: int, depths: list[int]) -> nn.Module:
+    """The same of transformers, whose second classifier is a teacher's."""
     kind = "LevitForImageClassification" + "WithTeacher" * (classifiers == 2)
-    theirs = transformers_network(kind, "LevitConfig", depths=depths, num_attention_heads=[4, 6, 8])
+    return transformers_network(kind, "LevitConfig", depths=depths, num_attention_heads=[4, 6, 8])
+
+
+def levit_case(classifiers: int, depths: list[int]) -> Case:
+    theirs = levit_of_transformers(classifiers, depths)
     return case("levit_transformers", levit(classifiers, depths), theirs)
 
 
 def deit_case(spec: ArchSpec, kind: str, *, config: str = "DeiTConfig") -> Case:
     """ViT or DeiT of transformers with two narrow layers, as in its files."""
-    theirs = transformers_network(kind, config, **_DEIT)
+    theirs = transformers_network(kind, config, **SMALL_DEIT)
     return case("vit_transformers", spec, theirs, change=transformers_files)
 
 
@@ -131,7 +135,7 @@ def resnet_case(*, change: Callable[[State], State] = dict) -> Case:
 
 
 def in_memory_case() -> Case:
-    theirs = transformers_network(f"DeiT{_TEACHER}", "DeiTConfig", **_DEIT)
+    theirs = transformers_network(f"DeiT{_TEACHER}", "DeiTConfig", **SMALL_DEIT)
     found = case("vit_transformers_5", small_deit(2), theirs)
     if not any("q_proj" in name for name in found.state):
         pytest.skip("this version of transformers has the names of its files in memory")
