@@ -11,6 +11,7 @@ import numpy as np
 from archbench.analysis.statistics import kendall_tau_of
 from archbench.errors import StorageError
 from archbench.study.objective import costs, objective_value
+from archbench.study.shape import PUT_BACK
 from archbench.study.trial import TrialRecord
 
 Direction = Literal["min", "max"]
@@ -98,7 +99,7 @@ class FrontRule:
             raise StorageError(
                 f"the study's header has no entry {error}",
                 place=place,
-                help="put back a copy of study.db, or begin a new study with another --name",
+                help=PUT_BACK,
             ) from error
 
     @property

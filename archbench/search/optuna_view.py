@@ -26,7 +26,7 @@ from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, 
 from archbench.search.suggestion import BY_CHANCE
 from archbench.study.database import Store
 from archbench.study.objective import costs, objective_value
-from archbench.study.shape import require_entries
+from archbench.study.shape import PUT_BACK, require_entries
 from archbench.study.trial import Taken, TrialRecord
 from archbench.study.trial import TrialState as State
 
@@ -114,7 +114,7 @@ class Ledger(Store):
             raise StorageError(
                 f"what a sampler noted of trial {record.number} cannot be used: {error!s:.80}",
                 place=str(self.path),
-                help="put back a copy of study.db, or begin a new study with another --name",
+                help=PUT_BACK,
             ) from error
 
     def _frozen(self, record: TrialRecord) -> FrozenTrial:

@@ -29,7 +29,7 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.objective import details_wanted
 from archbench.study.planned import refuse_planned
-from archbench.study.shape import require_entries
+from archbench.study.shape import PUT_BACK, require_entries
 from archbench.train.recipe import Plan, Recipe
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
@@ -115,7 +115,7 @@ def opened(context: StudyContext) -> Iterator[None]:
                 raise StorageError(
                     "the study lacks trials: their numbers have gaps",
                     place=str(path),
-                    help="put back a copy of study.db, or begin a new study with another --name",
+                    help=PUT_BACK,
                 )
             remove_strange_files(context.checkpoints, known=context.study.trials)
             restore(context, context.study.header())

@@ -21,6 +21,9 @@ from archbench.study.measurement import Conditions, Verdict
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import FailureKind, MeasurementKind, StudyKind, TrialState
 
+PUT_BACK = "put back a copy of study.db, or begin a new study with another --name"
+"""What to do where a study is not whole."""
+
 NUMBERED = "int:"
 """Before a key that is a whole number, which no JSON has."""
 
@@ -248,8 +251,7 @@ def require_entries(header: Mapping[str, Any], names: Iterable[str], *, place: P
         raise StorageError(
             f"the study's header has no entry {', '.join(missing)}",
             place=str(place),
-            help="it is not whole: put back a copy of study.db, or begin a new study with another "
-            "--name",
+            help=f"it is not whole: {PUT_BACK}",
         )
 
 
