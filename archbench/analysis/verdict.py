@@ -350,11 +350,10 @@ def chance_in_words(header: Mapping[str, Any]) -> str | None:
         return None
     if header.get("sampler") == "random":
         return None
-    numbers = [(found["partly"], f"in part ({', '.join(found['axes'])})")]
-    numbers.append((found["wholly"], "as a whole"))
-    first, *more = [f"{count} {how}" for count, how in numbers if count]
-    count, _, how = first.partition(" ")
-    return ", ".join([f"{count} of {found['candidates']} candidates {how}", *more])
+    told = {"partly": f"in part ({', '.join(found['axes'])})", "wholly": "as a whole"}
+    first, *more = [(found[key], how) for key, how in told.items() if found[key]]
+    begin = f"{first[0]} of {found['candidates']} candidates {first[1]}"
+    return ", ".join([begin, *(f"{count} {how}" for count, how in more)])
 
 
 def taken_in_words(trials: Sequence[TrialRecord]) -> str:
