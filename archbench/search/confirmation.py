@@ -26,7 +26,7 @@ from archbench.search.jobs import (
     RungReached,
     TrainJob,
     held_out_accuracy,
-    time_again,
+    time_each,
     train_again,
 )
 from archbench.search.kept_weights import (
@@ -321,7 +321,7 @@ def _time(
         return frozenset()
     try:
         measured = context.call(
-            partial(time_again, specs=specs, target=target),
+            partial(time_each, specs=specs, target=target),
             timeout_s=_SECONDS_EACH * len(specs),
             is_alone=True,
         )

@@ -210,7 +210,7 @@ def price_trial(
     return target, found
 
 
-def time_again(
+def time_each(
     send: Send, *, specs: Mapping[str, Document], target: Target
 ) -> dict[str, Measurement]:
     """Name to latency, of networks that are timed one by one, each as a trial is."""
@@ -235,11 +235,6 @@ def time_forms(
     target = calibrated(conditions, environment=environment, on_progress=tell)
     networks = {digest: as_spec(spec) for digest, spec in specs.items()}
     return target.measure_together(networks, budget_s=budget_s, on_progress=tell)
-
-
-def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
-    """The latency of a network that is timed as a trial is."""
-    return target.measure(as_spec(spec), on_progress=of_waits(_progress(send)))
 
 
 def held_out_accuracy(

@@ -18,7 +18,7 @@ from archbench.models import as_spec
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match, Part, differences
-from archbench.search.jobs import over_limit, time_alone
+from archbench.search.jobs import over_limit, time_each
 from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings
 from archbench.search.suggestion import encoded
@@ -66,9 +66,9 @@ def warm_start(
         for done, match in enumerate(matches):
             context.say(f"timing {what}: {done + 1} of {number}")
             assert context.target is not None, "only a study with latencies times"
-            spec = match.spec.to_document()
-            function = partial(time_alone, spec=spec, target=context.target)
-            found[match.spec.digest] = context.call(function, timeout_s=_SECONDS_EACH)
+            specs = {match.spec.digest: match.spec.to_document()}
+            function = partial(time_each, specs=specs, target=context.target)
+            found |= context.call(function, timeout_s=_SECONDS_EACH)
         return found
 
     settings = context.settings
