@@ -38,6 +38,7 @@ from archbench.study.study_folder import (
     require_writable,
 )
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
+from archbench.train.checkpoint import remove_checkpoints
 
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
@@ -273,9 +274,7 @@ class PlannedStudy(Jobs):
                 say(f"{name}: {text}")
             case Done(result=accuracy):
                 self._store(report.number, accuracy=accuracy, failure=None)
-                checkpoint = self._jobs[report.number].checkpoint
-                for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
-                    file.unlink(missing_ok=True)
+                remove_checkpoints(self._jobs[report.number].checkpoint)
                 if self.counts_epochs:
                     say(f"{self._over} of {self._total}: {name}: {100 * accuracy:.1f} %")
                 self._tell(not self.counts_epochs)
