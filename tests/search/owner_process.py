@@ -6,6 +6,7 @@ Run as ``python -m tests.search.owner_process SPACE RESULTS OPTIONS``; prints an
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,22 @@ class Owner:
         out, err = self.process.communicate(timeout=300)
         self.events += out.splitlines()
         return self.process.returncode, err
+
+
+def assert_gone(*pids: int) -> None:
+    """Waits a little until processes have ended that nobody is left to ask after."""
+    until = time.monotonic() + 5
+    while any(map(_is_there, pids)):
+        assert time.monotonic() < until, "an orphan lives"
+        time.sleep(0.01)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "State:\tZ" not in status  # an orphan that has ended, whom nobody asked after
 
 
 def _show(happened: events.Event) -> None:

@@ -19,7 +19,7 @@ from archbench.errors import StorageError
 from archbench.search import search
 from archbench.search.kept_weights import remove_strange_files, remove_useless_files
 from tests.search import tiny
-from tests.search.owner_process import Owner
+from tests.search.owner_process import Owner, assert_gone
 from tests.study import example
 
 
@@ -90,7 +90,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, data: str) -> Story:
     workers = second.workers()
     second.signal(signal.SIGKILL)
     second.end()
-    _assert_gone(workers)
+    assert_gone(*workers)
     killed = open_study(folder / "parts" / "toy")
     shutil.copytree(folder / "parts" / "toy", folder / "copy" / "toy")
     parts = search(space, results=folder / "parts", **options)
@@ -221,7 +221,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path, data: str) -> None
         owner.signal(signal.SIGKILL)
         owner.end()
         acknowledged |= {e for e in owner.events if e.startswith("TrialFinished")}
-        _assert_gone(workers)
+        assert_gone(*workers)
         study = open_study(tmp_path / "results" / "toy")
         ended = sum(study.counts().values()) - study.counts()["running"]
         assert ended >= len(acknowledged)
@@ -281,10 +281,3 @@ def _assert_sound(study: StudyReader) -> None:
         if record.state == "pruned":
             assert epochs == rungs[:1]
             assert record.reason == record.verdicts[-1].reason
-
-
-def _assert_gone(workers: list[int]) -> None:
-    until = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < until, "an orphan lives"
-        time.sleep(0.01)

@@ -17,6 +17,7 @@ from archbench.search.engines._worker import classify
 from archbench.search.scheduler import Broken, Done, Engine, Report, Sent
 from archbench.train.loop import NonFiniteLossError
 from tests.search.jobs import Act
+from tests.search.owner_process import assert_gone
 
 _PATIENCE_S = 120
 
@@ -163,7 +164,7 @@ def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> N
     worker = int(owner.stdout.readline())
     owner.kill()
     owner.communicate()
-    _assert_gone(worker)
+    assert_gone(worker)
 
 
 def test_workers_are_started_as_jobs_need_them(tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_a_dead_worker_is_noticed_though_its_child_holds_the_pipe(engine: Engine
     assert broken.failure.kind == "crash"
     assert broken.failure.message == "the worker process ended with exit code 3"
     assert isinstance(sent, Sent)
-    _assert_gone(sent.payload)
+    assert_gone(sent.payload)
 
 
 @pytest.mark.parametrize("ending", ["its time is over", "all are stopped"])
@@ -246,27 +247,12 @@ def test_what_a_worker_started_ends_with_it(tmp_path: Path, ending: str) -> None
             engine.poll(0)
             assert engine.running == ()
             assert isinstance(reports[0], Sent)
-            _assert_gone(reports[0].payload)
+            assert_gone(reports[0].payload)
     finally:
         engine.stop()
     assert isinstance(reports[0], Sent)
-    _assert_gone(reports[0].payload)
+    assert_gone(reports[0].payload)
 
 
 def _alive(engine: Any) -> int:
     return sum(child.lives for child in engine._children)
-
-
-def _assert_gone(pid: int) -> None:
-    until = time.monotonic() + 5
-    while _is_there(pid):
-        assert time.monotonic() < until, "an orphan lives"
-        time.sleep(0.01)
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return "State:\tZ" not in status  # an orphan that has ended, whom nobody asked after

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,9 @@ def _create(results: Path, name: str = "mine") -> Path:
     return owner.create_folder(results, name, fill=_fill)
 
 
-def _hold(path: Path) -> subprocess.Popen[bytes]:
-    """Another process that owns the study until it is killed."""
+@contextmanager
+def _held(path: Path) -> Iterator[int]:
+    """The id of another process that owns the study in the block, and is killed then."""
     code = (
         "import sys; from pathlib import Path; from archbench.study.study_folder import ownership\n"
         "with ownership(Path(sys.argv[1])):\n"
@@ -29,9 +32,13 @@ def _hold(path: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"owned\n"
-    return process
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"owned\n"
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -75,22 +82,17 @@ def test_existing_study_is_refused_with_both_ways_on(tmp_path: Path) -> None:
 
 def test_second_owner_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
     path = _create(tmp_path)
-    first = _hold(path)
-    try:
-        told = rf"process {first.pid} on \S+ since 20\d\d-"
+    with _held(path) as first:
+        told = rf"process {first} on \S+ since 20\d\d-"
         with pytest.raises(StorageError, match=told), owner.ownership(path):
             pass
-    finally:
-        first.kill()
-        first.communicate()
 
 
 def test_lock_of_a_killed_owner_is_free(tmp_path: Path) -> None:
     path = _create(tmp_path)
-    first = _hold(path)
-    first.kill()
-    first.communicate()
-    assert str(first.pid) in (path / owner.LOCK).read_text()
+    with _held(path) as first:
+        pass
+    assert str(first) in (path / owner.LOCK).read_text()
     with owner.ownership(path):
         assert str(os.getpid()) in (path / owner.LOCK).read_text()
 
@@ -174,14 +176,10 @@ def test_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_lock_file_that_is_removed_admits_no_second_owner(tmp_path: Path) -> None:
     path = _create(tmp_path)
-    first = _hold(path)
-    try:
+    with _held(path):
         (path / owner.LOCK).unlink()
         with pytest.raises(StorageError, match="the study is owned by"), owner.ownership(path):
             pass
-    finally:
-        first.kill()
-        first.communicate()
 
 
 def test_unfinished_files_are_removed_by_the_next_owner(tmp_path: Path) -> None:
