@@ -30,7 +30,8 @@ from archbench.search.certificate_design import (
     sampled,
 )
 from archbench.search.context import StudyContext
-from archbench.search.preparation import proxy_document, teacher_facts, unplanned
+from archbench.search.growth import data_as_begun
+from archbench.search.preparation import SAY_WHERE, proxy_document, teacher_facts, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedStudy, opened, told_in_words
 from archbench.search.trials import running_record
@@ -121,6 +122,7 @@ class _CertificateStudy(PlannedStudy):
     settings: Settings
     said: Mapping[str, int | None] = field(default_factory=dict)
     kind = "certificate"
+    put_back = SAY_WHERE
     design: CertificateDesign = field(init=False)
 
     def plan(self, *, dry_run: bool) -> tuple[dict[str, Any], list[TrialRecord]]:
@@ -182,16 +184,19 @@ class _CertificateStudy(PlannedStudy):
         settings, header, kept = self.settings, found.header, found.header["proxy"]
         begun = {
             "space": header["subject"]["space"],
-            "data": kept["data"],
             "rungs": kept["rungs"],
             "candidates": len(found.trials),
             "seeds": header["seeds"],
             "longer": header["longer"],
         }
         rungs = list(settings.space.proxy.rungs)
-        now = {"space": settings.space.digest, "data": settings.data, "rungs": rungs, **self.said}
+        now = {"space": settings.space.digest, "rungs": rungs, **self.said}
         self.refuse_another(found, begun=begun, now=now)
         return found
+
+    def data_of(self, found: Snapshot) -> str:
+        own, space = space_of(found.header, path=self.path), self.settings.space
+        return data_as_begun(found.header, own=own, space=space, said=self.settings.options)
 
     def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
         """With points at more epochs than a search takes them."""

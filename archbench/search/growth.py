@@ -72,8 +72,20 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
         workers=settings.search.workers,
         time_limit_s=settings.search.time_limit_s,
     )
-    moved = space.proxy.data if space.proxy.data != own.proxy.data else header["proxy"]["data"]
-    return replace(settings, space=space, search=search, data=said.get("data", moved))
+    data = data_as_begun(header, own=own, space=space, said=said)
+    return replace(settings, space=space, search=search, data=data)
+
+
+def data_as_begun(
+    header: Mapping[str, Any], *, own: SearchSpace, space: SearchSpace, said: Mapping[str, Any]
+) -> str:
+    """Where the data of a study lie, to be compared with what it was begun with by their content.
+
+    That is where they are ``said`` to be, or a space in place of its ``own`` says; else where they
+    lay before.
+    """
+    lay = header["proxy"]["data"] if space.proxy.data == own.proxy.data else space.proxy.data
+    return str(said.get("data", lay))
 
 
 def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path: Path) -> None:

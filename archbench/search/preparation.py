@@ -25,6 +25,7 @@ from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
 from archbench.study.connection import read_kind
+from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.objective import details_wanted
@@ -41,9 +42,11 @@ _NEEDED = (
 )
 _PRICED = 3
 _SLOWEST = 3.0  # times the mean trial
-_MOVED = "put them back as they were, or say where they are now: --data folder:PLACE"
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
+
+SAY_WHERE = "put them back as they were, or say where they are now: --data folder:PLACE"
+"""What to do about data that were moved, where the place of the data may be another."""
 
 
 def prepare(
@@ -66,7 +69,15 @@ def prepare(
         raise settings.space.infeasible(share)
     if held_bytes(os.getpid()) is None:
         context.say("this system hides how much memory a worker holds")
-    facts = _data_facts(context)
+    context.say(f"preparing the data ({settings.data})")
+    section = settings.space.proxy
+    facts = data_facts(
+        context,
+        settings.data,
+        resolution=section.resolution,
+        download=settings.download,
+        mirror=section.mirror,
+    )
     for note in facts["data_notes"]:
         context.say(note)
     proxy = unplanned(settings, num_classes=facts["num_classes"])
@@ -193,29 +204,23 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
 def check_data(context: StudyContext) -> None:
     """Prepares data and teacher of a study again, where the cache is gone, and compares.
 
-    Data are known by their content: where they lie now is kept from here on.
-
     Raises:
         UsageError: Images, labels, classes or teacher are others than when the study was begun.
         MissingError: There are no data where they lay.
         KeyboardInterrupt: Somebody wants it to stop.
     """
-    settings, kept = context.settings, context.header["proxy"]
-    try:
-        facts = _data_facts(context)
-    except MissingError as error:
-        raise MissingError(error.message, place=error.place, help=_MOVED) from error
-    if facts["data_digest"] != kept["data_digest"]:
-        raise UsageError(
-            f"the data {settings.data} are not those that the study was begun with"
-            + (f", {kept['data']}" if settings.data != kept["data"] else ""),
-            place=str(settings.path),
-            help=f"{_MOVED}, or begin another study that takes over what it can: "
-            + study_folder.another_from(settings.path),
-        )
-    if facts["data"] != kept["data"]:  # they were moved, or their path is spelt otherwise
-        kept = {**kept, "data": facts["data"]}
-        context.study.set_header("proxy", kept)
+    settings = context.settings
+    context.say(f"preparing the data ({settings.data})")
+    kept = known_data(
+        context,
+        settings.data,
+        study=context.study,
+        path=settings.path,
+        download=settings.download,
+        another="another study that takes over what it can: "
+        + study_folder.another_from(settings.path),
+    )
+    if kept != context.header["proxy"]:
         restore(context, context.study.header())
     teacher = teacher_facts(context, context.proxy)
     if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
@@ -227,17 +232,42 @@ def check_data(context: StudyContext) -> None:
         )
 
 
-def _data_facts(context: StudyContext) -> dict[str, Any]:
-    settings = context.settings
-    context.say(f"preparing the data ({settings.data})")
-    section = settings.space.proxy
-    return data_facts(
-        context,
-        settings.data,
-        resolution=section.resolution,
-        download=settings.download,
-        mirror=section.mirror,
-    )
+def known_data(
+    context: Context,
+    name: str,
+    *,
+    study: Store,
+    path: Path,
+    download: bool,
+    another: str,
+    put_back: str = SAY_WHERE,
+) -> Mapping[str, Any]:
+    """What the header of a study keeps of the proxy, once its data were compared by their content.
+
+    They are prepared again where the cache is gone; where they lie now is kept from here on. The
+    help says how to ``put_back`` data that are gone or others, and what begins ``another`` study.
+
+    Raises:
+        UsageError: Images, labels or classes are others than when the study was begun.
+        MissingError: There are no data where they lay.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    kept: Mapping[str, Any] = study.header()["proxy"]
+    try:
+        facts = data_facts(context, name, resolution=kept["resolution"], download=download)
+    except MissingError as error:
+        raise MissingError(error.message, place=error.place, help=put_back) from error
+    if facts["data_digest"] != kept["data_digest"]:
+        raise UsageError(
+            f"the data {name} are not those that the study was begun with"
+            + (f", {kept['data']}" if name != kept["data"] else ""),
+            place=str(path),
+            help=f"{put_back}, or begin {another}",
+        )
+    if facts["data"] != kept["data"]:  # they were moved, or their path is spelt otherwise
+        kept = {**kept, "data": facts["data"]}
+        study.set_header("proxy", kept)
+    return kept
 
 
 def data_facts(

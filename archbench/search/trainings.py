@@ -16,7 +16,12 @@ from archbench.progress import Progress
 from archbench.search import events
 from archbench.search.context import Context
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
-from archbench.search.preparation import data_facts, refuse_other_environment, teacher_facts
+from archbench.search.preparation import (
+    data_facts,
+    known_data,
+    refuse_other_environment,
+    teacher_facts,
+)
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.search.settings import num_workers
 from archbench.study.database import Store
@@ -42,6 +47,7 @@ from archbench.train.checkpoint import remove_checkpoints
 
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
+_ANOTHER = "another with another --name"
 
 OnNote = Callable[[str], None]
 
@@ -62,7 +68,8 @@ class PlannedStudy(Jobs):
 
     By plan it takes at most ``max_seconds``, where there are any. Progress counts trainings, or
     where it ``counts_epochs`` the epochs at which points are taken, and then each end is told.
-    ``study`` is its database, while it is open.
+    ``study`` is its database, while it is open. ``put_back`` says what to do about data that are
+    gone or others.
     """
 
     context: Context
@@ -73,6 +80,7 @@ class PlannedStudy(Jobs):
     max_seconds: float | None = None
     kind: ClassVar[PlannedKind]
     counts_epochs: ClassVar[bool] = False
+    put_back: ClassVar[str] = "put them back as they were"
     study: Store = field(init=False)
 
     @abstractmethod
@@ -90,6 +98,10 @@ class PlannedStudy(Jobs):
         Raises:
             UsageError: It is not what was begun.
         """
+
+    def data_of(self, found: Snapshot) -> str:
+        """Under which name its data are to be found now."""
+        return str(found.header["proxy"]["data"])
 
     @abstractmethod
     def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
@@ -159,10 +171,10 @@ class PlannedStudy(Jobs):
     def _go_on(self) -> None:
         with opened(self.path, kind=self.kind) as self.study:
             found = self.resumed(self.study.snapshot())
-            kept, left = found.header["proxy"], pending(found)
-            if left or not self.is_timed(found):
+            kept, left, data = found.header["proxy"], pending(found), self.data_of(found)
+            if left or not self.is_timed(found) or data != kept["data"]:
                 self.start(device=kept["device"], left=max(len(left), 1))
-                self._check_data(kept, proxies=[self.proxy_of(found, *one) for one in left])
+                self._check_data(data)
             self.finish()
 
     def refuse_another(
@@ -181,7 +193,7 @@ class PlannedStudy(Jobs):
                 f"it was begun with other {', '.join(differing)}",
                 place=str(self.path),
                 help=f"resume it as it was begun: {resume_planned(self.path, kind=self.kind)}; or "
-                "begin another with another --name",
+                f"begin {_ANOTHER}",
             )
         environment = Environment(**found.header["environment"])
         conditions = found.header.get("conditions") or {}
@@ -189,22 +201,30 @@ class PlannedStudy(Jobs):
             environment,
             self.context.environment,
             backend=conditions.get("backend", "eager"),
-            another="another with another --name",
+            another=_ANOTHER,
         )
 
-    def _check_data(self, kept: Mapping[str, Any], *, proxies: Iterable[Proxy]) -> None:
+    def _check_data(self, name: str) -> None:
         """Prepares data and teachers again, where the cache is gone, and refuses other ones."""
-        name, resolution = kept["data"], kept["resolution"]
-        facts = data_facts(self.context, name, resolution=resolution, download=self.download)
+        kept = known_data(
+            self.context,
+            name,
+            study=self.study,
+            path=self.path,
+            download=self.download,
+            another=_ANOTHER,
+            put_back=self.put_back,
+        )
+        found = self.study.snapshot()
+        proxies = (self.proxy_of(found, *one) for one in pending(found))
         by_teacher = {proxy.recipe.teacher: proxy for proxy in proxies}
         teachers = [teacher_facts(self.context, p).get("teacher") for p in by_teacher.values()]
         known = {*kept.get("teachers", ()), kept.get("teacher", {}).get("sha256")}
-        is_same = facts["data_digest"] == kept["data_digest"]
-        if not is_same or not known.issuperset(facts["sha256"] for facts in teachers if facts):
+        if not known.issuperset(facts["sha256"] for facts in teachers if facts):
             raise UsageError(
-                f"the {'teacher' if is_same else 'data'} has changed since it was begun",
+                "the teacher has changed since it was begun",
                 place=name,
-                help="put it back as it was, or begin another with another --name",
+                help=f"put it back as it was, or begin {_ANOTHER}",
             )
 
     def prepared_data(self, name: str, resolution: int, *, mirror: bool) -> dict[str, Any]:
@@ -303,8 +323,7 @@ def _refuse_existing(path: Path, *, kind: PlannedKind) -> None:
         raise StorageError(
             f"{path.name} exists already",
             place=str(path),
-            help=f"go on with it: {resume_planned(path, kind=kind)}; or begin another with "
-            "another --name",
+            help=f"go on with it: {resume_planned(path, kind=kind)}; or begin {_ANOTHER}",
         )
 
 

@@ -1,6 +1,7 @@
 """A certificate ends, goes on after a stop without repeating anything, and holds for its study."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from archbench.analysis.certificate import Certificate, read_certificate
 from archbench.analysis.study import open_study
-from archbench.errors import ParkedError, SpaceError, StorageError, UsageError
+from archbench.errors import MissingError, ParkedError, SpaceError, StorageError, UsageError
 from archbench.models import count
 from archbench.search import events, search
 from archbench.search.certificate import certify, certify_first
@@ -100,6 +101,26 @@ def test_another_is_not_taken_for_it(whole: Certificate, data: str) -> None:
         _certify(data, whole.path.parent, resume=True, candidates=9)
     with pytest.raises(StorageError, match="certify-toy exists already"):
         _certify(data, whole.path.parent)
+
+
+def test_data_that_were_moved_are_known_by_their_content(
+    whole: Certificate, data: str, tmp_path: Path
+) -> None:
+    path = shutil.copytree(whole.path, tmp_path / whole.name)
+    moved = shutil.copytree(data.removeprefix("folder:"), tmp_path / "moved")
+    again: dict[str, Any] = {"name": whole.name, "results": tmp_path, "resume": True}
+    certify(**again, data=f"folder:{moved}", workers=1)
+    before, after = _stored(whole.path), _stored(path)
+    assert after.header["proxy"] == {**before.header["proxy"], "data": f"folder:{moved}"}
+    assert after.trials == before.trials
+    certify(**again)
+    assert _stored(path) == after, "where they lie needs to be said once"
+    other = tiny.write_images(tmp_path / "other", per_class=30)
+    with pytest.raises(UsageError, match=r"other are not those that the study was begun with, f"):
+        certify(**again, data=f"folder:{other}", workers=1)
+    with pytest.raises(MissingError, match="say where they are now: --data folder:PLACE"):
+        certify(**again, data=f"folder:{tmp_path}/none", workers=1)
+    assert _stored(path) == after
 
 
 def test_every_candidate_has_its_trainings_of_both_lengths(whole: Certificate) -> None:
