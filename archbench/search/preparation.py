@@ -11,6 +11,7 @@ from typing import Any
 
 from archbench.analysis.front import FrontRule
 from archbench.command_line import command_line
+from archbench.data.source import source_of
 from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.proxy import Price, Proxy
@@ -256,6 +257,8 @@ def known_data(
     try:
         facts = data_facts(context, name, resolution=kept["resolution"], download=download)
     except MissingError as error:
+        if source_of(name)[0] != "folder":
+            raise  # of data that others publish it says where to put them, or to download them
         raise MissingError(error.message, place=error.place, help=put_back) from error
     if facts["data_digest"] != kept["data_digest"]:
         raise UsageError(

@@ -120,6 +120,8 @@ def test_data_that_were_moved_are_known_by_their_content(
         certify(**again, data=f"folder:{other}", workers=1)
     with pytest.raises(MissingError, match="say where they are now: --data folder:PLACE"):
         certify(**again, data=f"folder:{tmp_path}/none", workers=1)
+    with pytest.raises(MissingError, match="or add --download to fetch it"):
+        certify(**again, data=f"cifar10:{tmp_path}", workers=1)
     assert _stored(path) == after
 
 
