@@ -144,11 +144,9 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
     place = str(context.settings.path)
     require_entries(header, _NEEDED, place=context.settings.path)
     try:
-        begun, said = Environment(**header["environment"]), header["conditions"] or {}
         refuse_other_environment(
-            begun,
+            header,
             context.environment,
-            backend=said.get("backend", "eager"),
             another="another that takes over what it can: "
             + study_folder.another_from(context.settings.path),
         )
@@ -160,7 +158,7 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
             _refuse_other_protocol(header, path=context.settings.path)
             context.target = Target(
                 conditions=Conditions.from_document(header["conditions"]),
-                environment=begun,
+                environment=Environment(**header["environment"]),
                 constants=header["calibration"],
                 details=details_wanted([*header["objectives"], *header["limits"]]),
             )
@@ -378,16 +376,16 @@ def _in_words(price: Price) -> str:
     )
 
 
-def refuse_other_environment(
-    begun: Environment, now: Environment, *, backend: str, another: str
-) -> None:
+def refuse_other_environment(header: Mapping[str, Any], now: Environment, *, another: str) -> None:
     """Nothing, when a study is gone on with where its numbers would come out the same.
 
-    ``another`` is what begins another one.
+    What it was begun in stands in its header; ``another`` is what begins another one.
 
     Raises:
         UsageError: The machine or its software is another, as far as that changes numbers.
     """
+    begun, conditions = Environment(**header["environment"]), header.get("conditions") or {}
+    backend = conditions.get("backend", "eager")
     theirs, ours = (one.what_counts(backend=backend) for one in (begun, now))
     differing = [key for key in ours if ours[key] != theirs[key]]
     if not differing:

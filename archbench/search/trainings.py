@@ -25,7 +25,6 @@ from archbench.search.preparation import (
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.search.settings import num_workers
 from archbench.study.database import Store
-from archbench.study.environment import Environment
 from archbench.study.planned import (
     PLAN,
     PlannedKind,
@@ -195,14 +194,7 @@ class PlannedStudy(Jobs):
                 help=f"resume it as it was begun: {resume_planned(self.path, kind=self.kind)}; or "
                 f"begin {_ANOTHER}",
             )
-        environment = Environment(**found.header["environment"])
-        conditions = found.header.get("conditions") or {}
-        refuse_other_environment(
-            environment,
-            self.context.environment,
-            backend=conditions.get("backend", "eager"),
-            another=_ANOTHER,
-        )
+        refuse_other_environment(found.header, self.context.environment, another=_ANOTHER)
 
     def _check_data(self, name: str) -> None:
         """Prepares data and teachers again, where the cache is gone, and refuses other ones."""
