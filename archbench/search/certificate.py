@@ -38,7 +38,7 @@ from archbench.search.trials import running_record
 from archbench.space import Choices, SearchSpace
 from archbench.study.atomic_file import write_atomically
 from archbench.study.planned import find_planned, read_planned
-from archbench.study.study_folder import path_of, require_writable, valid_name
+from archbench.study.study_folder import require_writable, study_path
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 # of the search's time that a certificate may take for a search to begin with one by itself
@@ -87,7 +87,7 @@ def certify(
                 place="archbench certify",
                 help="name one, for example: archbench certify quickstart",
             )
-        path = path_of(results, place="results") / valid_name(name)
+        path = study_path(results, name)
         space = space_of(read_planned(path, kind="certificate").header, path=path)
     else:
         space = SearchSpace.load(space)

@@ -25,7 +25,7 @@ from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
 from archbench.study import study_folder
-from archbench.study.study_folder import path_of, valid_name
+from archbench.study.study_folder import path_of, study_path
 
 
 def search(
@@ -87,7 +87,7 @@ def search(
     earlier = [start_from] if isinstance(start_from, str | Path) else start_from
     sources = [path_of(path, place="start_from") for path in earlier]
     if resume and sources:
-        own = path_of(results, place="results") / valid_name(name or space.name)
+        own = study_path(results, name or space.name)
         beginning = command_line("--from", own, "--from", sources[0])
         raise UsageError(
             "a study that goes on takes nothing from another",

@@ -14,20 +14,12 @@ from archbench.errors import UsageError
 from archbench.models import ArchSpec, count
 from archbench.search.pruning import load_pruner, named_pruner
 from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
-from archbench.space import (
-    Choices,
-    SearchSpace,
-    shipped,
-)
+from archbench.space import Choices, SearchSpace, shipped
 from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
-from archbench.study.study_folder import (
-    SPACE,
-    path_of,
-    valid_name,
-)
+from archbench.study.study_folder import SPACE, study_path
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
@@ -158,7 +150,7 @@ def settings_of(
     return Settings(
         space=space,
         search=search,
-        path=path_of(results, place="results") / valid_name(space.name if name is None else name),
+        path=study_path(results, space.name if name is None else name),
         data=space.proxy.data if data is None else data,
         download=download,
         options=_options(said, data=data, name=name, confirm_budget=budget),

@@ -40,23 +40,6 @@ _NUMBERS = (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def valid_name(name: str, *, place: str = "--name") -> str:
-    """The name itself, when a folder under the results may carry it.
-
-    Raises:
-        UsageError: It is empty, longer than 64 characters, begins with a dot or a dash, or has
-            a character that is not a letter of a to z, a digit, a dot, a dash or an underscore.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot name a study",
-            place=place,
-            help="use up to 64 letters, digits, dots, dashes and underscores, "
-            "beginning with a letter or a digit",
-        )
-    return name
-
-
 def path_of(path: str | Path, *, place: str) -> Path:
     """The path of a folder or a file, also where it is given as text.
 
@@ -66,6 +49,25 @@ def path_of(path: str | Path, *, place: str) -> Path:
     if not isinstance(path, str | os.PathLike) or path == "":
         raise wrong_type(path, place=place, allowed="a path, as text or as a pathlib.Path")
     return Path(path)
+
+
+def study_path(results: str | Path, name: str) -> Path:
+    """Where the study of a name lies, or would, in the folder of results.
+
+    Raises:
+        UsageError: The folder is no path, or the name is empty, longer than 64 characters, begins
+            with a dot or a dash, or has a character that is not a letter of a to z, a digit, a dot,
+            a dash or an underscore.
+    """
+    folder = path_of(results, place="results")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a study",
+            place="--name",
+            help="use up to 64 letters, digits, dots, dashes and underscores, "
+            "beginning with a letter or a digit",
+        )
+    return folder / name
 
 
 def create_folder(
@@ -82,7 +84,7 @@ def create_folder(
     Raises:
         StorageError: A study of this name exists, or the results folder cannot be written.
     """
-    path, refuse = results / valid_name(name), refuse or refuse_existing
+    path, refuse = study_path(results, name), refuse or refuse_existing
     refuse(path)
     fresh = results / f".{name}.{os.getpid()}.new"
     with storage_failures(results):

@@ -28,7 +28,7 @@ from archbench.search.trials import running_record
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.planned import is_final
-from archbench.study.study_folder import path_of, valid_name
+from archbench.study.study_folder import study_path
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
@@ -80,7 +80,7 @@ def ablate(
             place="--resume",
             help="say --name NAME, or repeat the command that began it",
         )
-    path = path_of(results, place="results") / valid_name(name or (request.name if request else ""))
+    path = study_path(results, name or (request.name if request else ""))
     progress = on_progress or no_progress
     with Context(tell=told_in_words(on_note), progress=progress) as context:
         study = _Ablation(
