@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = local.make(workers=1, threads=1, memory_bytes=2**30, logs=logs)
     yield engine
     engine.stop()
+
+
+@contextmanager
+def _made(
+    logs: Path, *, workers: int = 1, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Any]:
+    """An engine of its own for a test, which is stopped at the end of the block."""
+    engine = local.make(workers=workers, threads=1, memory_bytes=2**33, logs=logs, clock=clock)
+    try:
+        yield engine
+    finally:
+        engine.stop()
 
 
 def _reports(engine: Engine, act: Act, *, timeout_s: float = 600) -> list[Report]:
@@ -74,16 +87,13 @@ def test_interruptions_of_the_terminal_are_the_owners(engine: Engine) -> None:
 
 
 def test_interruptions_of_a_workers_first_moments_are_its_owners(tmp_path: Path) -> None:
-    engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=tmp_path)
-    try:
+    with _made(tmp_path) as engine:
         engine.start(Act(1, "answer"), timeout_s=600)
         reports: list[Report] = []
         while 1 in engine.running:
             os.kill(engine._children[0].process.pid, signal.SIGINT)
             reports += engine.poll(0.02)
         assert isinstance(reports[-1], Done)
-    finally:
-        engine.stop()
 
 
 def test_an_exception_comes_back_with_its_kind_and_trace(engine: Engine) -> None:
@@ -168,24 +178,18 @@ def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> N
 
 
 def test_workers_are_started_as_jobs_need_them(tmp_path: Path) -> None:
-    engine = local.make(workers=3, threads=1, memory_bytes=2**33, logs=tmp_path)
-    try:
+    with _made(tmp_path, workers=3) as engine:
         assert _alive(engine) == 1
         engine.start(Act(1, "hang"), timeout_s=600)
         assert _alive(engine) == 1
         engine.start(Act(2, "hang"), timeout_s=600)
         assert _alive(engine) == 2
-    finally:
-        engine.stop()
     assert _alive(engine) == 0
 
 
 def test_the_time_of_a_job_counts_from_when_its_worker_takes_it(tmp_path: Path) -> None:
     now = [0.0]
-    engine = local.make(
-        workers=1, threads=1, memory_bytes=2**33, logs=tmp_path, clock=lambda: now[0]
-    )
-    try:
+    with _made(tmp_path, clock=lambda: now[0]) as engine:
         engine.start(Act(1, "answer"), timeout_s=5)
         now[0] = 200.0  # so long took its start
         reports = engine.poll(0)
@@ -204,8 +208,6 @@ def test_the_time_of_a_job_counts_from_when_its_worker_takes_it(tmp_path: Path) 
         (late,) = engine.poll(0)
         assert isinstance(late, Broken)
         assert late.failure.message == "its worker did not start within 300 s"
-    finally:
-        engine.stop()
 
 
 @pytest.mark.parametrize(
@@ -234,10 +236,7 @@ def test_a_dead_worker_is_noticed_though_its_child_holds_the_pipe(engine: Engine
 @pytest.mark.parametrize("ending", ["its time is over", "all are stopped"])
 def test_what_a_worker_started_ends_with_it(tmp_path: Path, ending: str) -> None:
     now = [0.0]
-    engine = local.make(
-        workers=1, threads=1, memory_bytes=2**33, logs=tmp_path, clock=lambda: now[0]
-    )
-    try:
+    with _made(tmp_path, clock=lambda: now[0]) as engine:
         engine.start(Act(12, "employ"), timeout_s=5)
         reports: list[Report] = []
         while not reports:
@@ -248,8 +247,6 @@ def test_what_a_worker_started_ends_with_it(tmp_path: Path, ending: str) -> None
             assert engine.running == ()
             assert isinstance(reports[0], Sent)
             assert_gone(reports[0].payload)
-    finally:
-        engine.stop()
     assert isinstance(reports[0], Sent)
     assert_gone(reports[0].payload)
 
