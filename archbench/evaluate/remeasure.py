@@ -9,8 +9,8 @@ from archbench.analysis.front import transfer
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import designs_table, latency_cells, measurements_table, write_tables
 from archbench.errors import UsageError
-from archbench.evaluate.target import SEARCH_BUDGET_S, Target, calibrated, known_anchor
-from archbench.models import ArchSpec, as_spec
+from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated, known_anchor
+from archbench.models import as_spec
 from archbench.progress import Progress, of_waits
 from archbench.study.measurement import Conditions
 from archbench.study.runs import latency_of, run_to_run, runs_of
@@ -51,7 +51,9 @@ def measure_elsewhere(
     conditions = replace(searched, **said)
     specs = [as_spec(record.spec) for record in here]
     waits, target = of_waits(on_progress), calibrated(conditions, on_progress=on_progress)
-    target = _anchored(target, reader, specs=specs, on_progress=waits)
+    known = known_anchor(reader.header, conditions=conditions, environment=target.environment)
+    # Networks differ by what they are, and not by what the machine did when each was timed.
+    target = target.anchored(specs, known=known, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())
     there, taken = list[TrialRecord](), list[Taken]()
     for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
@@ -97,21 +99,6 @@ def measure_elsewhere(
         "files": [str(path) for path in files],
     }
     return document, front
-
-
-def _anchored(
-    target: Target, reader: StudyReader, *, specs: Sequence[ArchSpec], on_progress: Progress
-) -> Target:
-    """With the anchor of the study where that was timed as the target times, else with one of now.
-
-    So networks differ by what they are, and not by what the machine did when each was timed.
-    """
-    anchor = known_anchor(
-        reader.header, conditions=target.conditions, environment=target.environment
-    )
-    if anchor is None:
-        return target.anchored(specs, on_progress=on_progress)
-    return replace(target, constants={**target.constants, "anchor": anchor})
 
 
 def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:

@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self, cast
@@ -52,28 +52,38 @@ class Target:
     @property
     def calibration(self) -> Calibration:
         """The constants with their networks, which a process keeps: preparing them takes long."""
-        return _calibration(json.dumps(self.document()))
+        constants = dict(self.constants)
+        anchor = constants.pop("anchor", None)
+        found = _calibration(json.dumps(constants))
+        return found if anchor is None else replace(found, anchor=_anchor(anchor, target=self))
 
-    def document(self) -> dict[str, Any]:
-        """All that it is, JSON-able."""
-        return asdict(self)
+    def __hash__(self) -> int:
+        return hash(self.conditions)  # the constants are a mapping, which has no hash
 
-    def anchored(self, specs: Sequence[ArchSpec], *, on_progress: Progress | None = None) -> Self:
+    def anchored(
+        self,
+        specs: Sequence[ArchSpec],
+        *,
+        known: Mapping[str, Any] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Self:
         """The target on which networks are timed in turn with one of these, as large as they are.
 
-        It is that in the middle by MACs, and its constant what it takes by the calibration
-        networks. Where it cannot be timed, the target stays as it is.
+        It is the anchor that is ``known``, else that in the middle by MACs, and its constant what
+        it takes by the calibration networks. Where it cannot be timed, the target stays as it is.
 
         Raises:
             ArchbenchError: See ``measure``.
         """
+        if known:
+            return replace(self, constants={**self.constants, "anchor": known})
         spec = sorted(specs, key=lambda one: count(one).macs)[len(specs) // 2]
         taken = self.measure(spec, on_progress=on_progress)
         if taken.value is None:
             return self
-        anchor = {"spec": spec.to_document(), "constant_ms": taken.value}
         interval = {"low_ms": taken.low, "high_ms": taken.high, "reason": taken.reason}
-        return replace(self, constants={**self.constants, "anchor": {**anchor, **interval}})
+        found = {"spec": spec.to_document(), "constant_ms": taken.value, **interval}
+        return replace(self, constants={**self.constants, "anchor": found})
 
     @property
     def forms(self) -> FormFile:
@@ -294,30 +304,26 @@ def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -
 
 
 @lru_cache(maxsize=4)
-def _calibration(target: str) -> Calibration:
-    document = json.loads(target)
-    constants = dict(document["constants"])
-    anchor = constants.pop("anchor", None)
-    if anchor is None:
-        return Calibration(**constants)
-    spec = as_spec(anchor["spec"])
+def _calibration(constants: str) -> Calibration:
+    return Calibration(**json.loads(constants))
+
+
+def _anchor(kept: Mapping[str, Any], *, target: Target) -> Anchor:
+    spec = as_spec(kept["spec"])
     height, width = spec.resolution
-    conditions = Conditions.from_document(document["conditions"])
-    alone = Target(
-        conditions=replace(conditions, resolution=(height, width)),
-        environment=Environment(**document["environment"]),
-        constants=constants,
-    )
-    name = f"anchor_{spec.digest[:8]}"
-    ready = partial(_ready, spec, alone)
-    return Calibration(
-        **constants, anchor=Anchor(name=name, constant_ms=anchor["constant_ms"], ready=ready)
+    conditions = replace(target.conditions, resolution=(height, width))
+    alike = replace(target, conditions=conditions, details=())  # whatever else is timed there
+    return Anchor(
+        name=f"anchor_{spec.digest[:8]}",
+        constant_ms=kept["constant_ms"],
+        ready=partial(_ready, spec, alike),
     )
 
 
-def _ready(spec: ArchSpec, target: Target, conditions: Conditions) -> Runnable:
-    """An anchor as candidates are run, at the precision of the conditions."""
-    conditions = replace(target.conditions, precision=conditions.precision)
+@lru_cache(maxsize=4)
+def _ready(spec: ArchSpec, target: Target, precision: str) -> Runnable:
+    """An anchor as candidates are run, at a precision."""
+    conditions = replace(target.conditions, precision=precision)
     network = deployed(spec, conditions, forms=target.forms)
     images = noise(spec.resolution, batch=conditions.batch)
     return prepared(network, images, conditions=conditions)

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,10 +195,7 @@ def price_trial(
     networks, target, told = [as_spec(spec) for spec in specs], None, of_waits(_progress(send))
     if conditions:
         target = calibrated(conditions, environment=environment, on_progress=told)
-    if target and anchor:
-        target = replace(target, constants={**target.constants, "anchor": anchor})
-    elif target:
-        target = target.anchored(networks, on_progress=told)
+        target = target.anchored(networks, known=anchor, on_progress=told)
     found = price(
         networks,
         proxy=proxy,

@@ -49,6 +49,21 @@ def test_candidates_are_multiples_of_the_anchor(target: Target) -> None:
     assert found.details["protocol"] == "2"
 
 
+def test_a_process_keeps_what_it_calibrates_by_whatever_is_timed(target: Target) -> None:
+    known = {"spec": spec_of(2).to_document(), "constant_ms": 1.0}
+    found = target.calibration
+    for changes in ({"batch": 2}, {"resolution": (64, 64)}):
+        other = replace(target, conditions=replace(CONDITIONS, **changes), details=("params",))
+        for one in (other, other.anchored([], known=known)):
+            assert one.calibration.checks is found.checks
+            assert one.calibration.prepared is found.prepared
+    anchor = target.anchored([], known=known).calibration.anchor
+    again = replace(target, details=("params",)).anchored([], known=known).calibration.anchor
+    assert anchor is not None
+    assert again is not None
+    assert anchor.ready("fp32") is again.ready("fp32")
+
+
 def test_constants_of_an_earlier_protocol_are_refused(target: Target) -> None:
     settings = {k: v for k, v in target.constants["settings"].items() if k != "protocol"}
     old = replace(target, constants={**target.constants, "settings": settings})

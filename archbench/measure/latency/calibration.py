@@ -52,11 +52,12 @@ class Anchor:
 
     It feels what else the machine does as they do, a full memory above all, where a calibration
     network may not. Its constant is what it took by the calibration networks when it was chosen.
+    ``ready`` gives it ready to be run at a precision, each time the same.
     """
 
     name: str
     constant_ms: float
-    ready: Callable[[Conditions], Runnable]
+    ready: Callable[[str], Runnable]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +149,11 @@ class CalibratedBench(Bench):
 
     def ready(self, name: str) -> Runnable:
         """A calibration network or the anchor, ready to be run; each is prepared once."""
-        calibration = self.calibration
-        found, anchor = calibration.prepared, calibration.anchor
+        found, anchor = self.calibration.prepared, self.calibration.anchor
+        if anchor is not None and name == anchor.name:
+            return anchor.ready(self.conditions.precision)
         if name not in found:
-            known: list[Calibrator | Anchor] = [*calibration.calibrators]
-            known += [anchor] if anchor else []
-            (network,) = (entry for entry in known if entry.name == name)
+            (network,) = (entry for entry in self.calibration.calibrators if entry.name == name)
             found[name] = network.ready(self.conditions)
         return found[name]
 
