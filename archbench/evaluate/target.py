@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -197,14 +197,13 @@ def known_anchor(
     header: Mapping[str, Any], *, conditions: Conditions, environment: Environment
 ) -> Mapping[str, Any] | None:
     """The anchor of a study that was timed here and so, by the study's header; else None."""
-    calibration = header.get("calibration") or {"settings": {}}
-    backend = conditions.backend
-    begun = Environment(**header["environment"])
+    calibration = header.get("calibration")
+    if calibration is None or protocol_of(calibration["settings"]) != PROTOCOL:
+        return None
+    backend, begun = conditions.backend, Environment(**header["environment"])
     is_here = begun.what_counts(backend=backend) == environment.what_counts(backend=backend)
     is_alike = Conditions.from_document(header["conditions"]) == conditions
-    if is_here and is_alike and protocol_of(calibration["settings"]) == PROTOCOL:
-        return cast(Mapping[str, Any] | None, calibration.get("anchor"))
-    return None
+    return calibration.get("anchor") if is_here and is_alike else None
 
 
 def deployed(

@@ -79,7 +79,7 @@ def test_constants_of_an_earlier_protocol_are_refused(target: Target) -> None:
         ({"environment": asdict(replace(capture_environment(), cpu="abacus"))}, False),
         ({"calibration": {"settings": {}, "anchor": {"constant_ms": 1.0}}}, False),
         ({"calibration": {"settings": {"protocol": "2"}}}, False),
-        ({"calibration": None}, False),
+        ({"calibration": None, "conditions": None}, False),
     ],
     ids=["alike", "other conditions", "elsewhere", "other protocol", "no anchor", "not timed"],
 )
