@@ -1,5 +1,6 @@
 """How long did one forward pass take: on the wall, on the core, on the GPU?"""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ LEAD_S = 0.002
 MOST_LEADS = 4
 """How many passes that may be."""
 
-_LONG_S = 0.05
+_LONG_S = 0.05  # a pass that needs no lead
 
 Forward = Callable[[], object]
 _Stopwatch = Callable[[Forward], "Timing"]
@@ -166,6 +167,11 @@ def measuring(
             pinning=pinning,
             on_progress=on_progress,
         )
+
+
+def expected_leads(pass_s: float) -> int:
+    """How many untimed passes lead a timed one that takes so long; see ``Bench.lead``."""
+    return 0 if pass_s > _LONG_S else min(MOST_LEADS, math.ceil(LEAD_S / pass_s))
 
 
 def stopwatch(device: str, *, clock: Clock) -> _Stopwatch:

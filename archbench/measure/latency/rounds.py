@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from archbench.errors import NETWORK_FAULTS, fault_text
 from archbench.measure.backend import Runnable
 from archbench.measure.latency import estimate
-from archbench.measure.latency.clock import LEAD_S, MOST_LEADS, Bench, Forward, Timing
+from archbench.measure.latency.clock import Bench, Forward, Timing, expected_leads
 from archbench.measure.latency.estimate import Ratio
 from archbench.study.measurement import Verdict
 
@@ -64,7 +64,7 @@ def warm_up(forward: Forward, *, bench: Bench, until: float) -> WarmUp:
     return WarmUp(
         forwards=len(taken),
         seconds=min(taken[-_AGREEING:]),
-        round_s=statistics.fmean(taken) * (1 + min(MOST_LEADS, math.ceil(LEAD_S / seconds))),
+        round_s=statistics.fmean(taken) * (1 + expected_leads(seconds)),
         settled=settled,
     )
 
