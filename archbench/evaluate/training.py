@@ -13,6 +13,7 @@ from archbench.data import Data, DataSet, name_of
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
 from archbench.measure.machine import require_device
+from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
 from archbench.models.weights.header import header
@@ -167,7 +168,7 @@ def _kept_plan(folder: Path, *, asked: Mapping[str, Any]) -> Plan | None:
         plan = Plan(**kept.pop("plan"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise StorageError(
             f"the training's document cannot be read: {error}",
             place=str(path),
