@@ -22,8 +22,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ AT_ONCE = 5
 
 
 def main() -> None:
+    """Reads what was typed and does it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("run", "table", "time", "work"))
     parser.add_argument("--space", default="quickstart")
@@ -103,18 +104,16 @@ def timed(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     os.sched_setaffinity(0, {options.core})
     if options.leads is not None:
-        with suppress(AttributeError):  # a version that led none
-            clock.MOST_LEADS = options.leads
-    specs = dict(enumerate(candidates(options.space, options.networks)))
-    target, way = calibrated(Conditions()), options.how[0].partition("/")[0]
-    found = {}
-    for start in range(0, len(specs), AT_ONCE if way == "together" else 1):
-        part = {
-            str(i): specs[i] for i in list(specs)[start:][: AT_ONCE if way == "together" else 1]
-        }
+        clock.MOST_LEADS = options.leads
+    way = options.how[0].partition("/")[0]
+    at_once = AT_ONCE if way == "together" else 1
+    specs = [(str(i), one) for i, one in enumerate(candidates(options.space, options.networks))]
+    target, found = calibrated(Conditions()), {}
+    for start in range(0, len(specs), at_once):
         if way == "trained":
             train_some()
-        found |= target.measure_together(part, budget_s=SEARCH_BUDGET_S)
+        some = dict(specs[start : start + at_once])
+        found |= target.measure_together(some, budget_s=SEARCH_BUDGET_S)
     return [
         {"network": int(name), "ms": one.value, "low": one.low, "high": one.high}
         for name, one in found.items()
@@ -135,34 +134,15 @@ def train_some() -> None:
     import torch
 
     from archbench.data import load
-    from archbench.evaluate.proxy import Proxy
+    from archbench.models import build, proxy
     from archbench.train.loop import train
     from archbench.train.recipe import Plan, Recipe
 
     torch.set_num_threads(1)
     (spec,) = candidates("quickstart", 1)
+    network = build(proxy(spec, resolution=32, num_classes=10, stem="as_is"), seed=0)
     dataset = load("cluttered_digits", resolution=32)
-    recipe = Recipe(rungs=(1,))
-    proxy = Proxy(
-        data="cluttered_digits",
-        resolution=32,
-        num_classes=10,
-        stem="as_is",
-        num_seeds=1,
-        recipe=recipe,
-        plan=Plan(),
-        device="cpu",
-    )
-    train(
-        proxy.network(spec, seed=0),
-        replace(dataset),
-        recipe=recipe,
-        seed=0,
-        plan=proxy.plan,
-        width=32,
-        device="cpu",
-        teacher=None,
-    )
+    train(network, dataset, recipe=Recipe(rungs=(1,)), seed=0, plan=Plan(), width=32)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -171,36 +151,38 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         "| space | leads | how | mean % | within a network % | runs % | the smallest, largest % |"
     )
     print("|---|---|---|---|---|---|---|")
-    by_setting: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_setting[row["space"], row["leads"]].append(row)
-    for (space, leads), own in by_setting.items():
-        base = defaultdict(list)
+    for space, leads in dict.fromkeys((row["space"], row["leads"]) for row in rows):
+        own = [row for row in rows if (row["space"], row["leads"]) == (space, leads)]
         for row in own:
-            if row["how"] == HOW[0]:
-                base[row["network"]].append(math.log(row["ms"]))
-        reference = {network: median(logs) for network, logs in base.items()}
-        order = sorted(reference, key=reference.__getitem__)
+            row["log"] = math.log(row["ms"])
+        alone = grouped(own, by="network", value="log", how=HOW[0])
+        reference = {network: median(logs) for network, logs in alone.items()}
+        for row in own:
+            row["off"] = 100 * (row["log"] - reference[row["network"]])
+        by_size = sorted(reference, key=reference.__getitem__)
         for how in dict.fromkeys(row["how"] for row in own):
-            off: dict[int, list[float]] = defaultdict(list)
-            runs: dict[int, list[float]] = defaultdict(list)
-            for row in own:
-                if row["how"] == how:
-                    share = 100 * (math.log(row["ms"]) - reference[row["network"]])
-                    off[row["network"]].append(share)
-                    runs[row["repeat"]].append(share)
-            every = [share for shares in off.values() for share in shares]
+            off = grouped(own, by="network", value="off", how=how)
+            runs = grouped(own, by="repeat", value="off", how=how)
             spreads = [stdev(shares) for shares in off.values() if len(shares) > 1]
             cells = [
                 space,
                 "by default" if leads is None else leads,
                 how,
-                f"{fmean(every):+.1f}",
+                f"{fmean(chain(*off.values())):+.1f}",
                 f"{math.sqrt(fmean(s * s for s in spreads)):.1f}" if spreads else "",
                 ", ".join(f"{median(shares):+.1f}" for shares in runs.values()),
-                f"{fmean(off[order[0]]):+.1f}, {fmean(off[order[-1]]):+.1f}",
+                f"{fmean(off[by_size[0]]):+.1f}, {fmean(off[by_size[-1]]):+.1f}",
             ]
             print(f"| {' | '.join(map(str, cells))} |")
+
+
+def grouped(rows: list[dict[str, Any]], *, by: str, value: str, how: str) -> dict[Any, list[float]]:
+    """The values of the rows that were timed in one way, by what is alike in them."""
+    found = defaultdict(list)
+    for row in rows:
+        if row["how"] == how:
+            found[row[by]].append(row[value])
+    return found
 
 
 if __name__ == "__main__":

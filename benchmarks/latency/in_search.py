@@ -23,11 +23,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 Row = dict[str, Any]
 TOLD_APART = 0.03  # designs that differ by more are to be in the same order
 
 
 def main() -> None:
+    """Reads what was typed and does it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("study", "again", "table"))
     parser.add_argument("space", nargs="?", default="quickstart")
@@ -113,7 +116,8 @@ def print_table(rows: list[Row]) -> None:
 def line(rows: list[Row], *, way: str) -> str:
     """The table's line of one study."""
     able = [row for row in rows if row["search"][0] and row[way][0]]
-    shifts = sorted(math.log(row[way][0] / row["search"][0]) for row in able)
+    shifts = [math.log(row[way][0] / row["search"][0]) for row in able]
+    low, high = np.quantile(shifts, [0.05, 0.95], method="nearest")
     held = [holds(row["search"], row[way]) for row in able]
     first = rows[0]
     spread = first["run_to_run"]
@@ -124,7 +128,7 @@ def line(rows: list[Row], *, way: str) -> str:
         len(able),
         {"again": "beside the anchor", "alone": "beside calibration networks"}[way],
         f"{100 * median(shifts):+.1f}",
-        f"{100 * at(shifts, 0.05):+.1f} to {100 * at(shifts, 0.95):+.1f}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
         f"{sum(held)} of {len(held)}",
         f"{tau([(row['search'][0], row[way][0]) for row in able]):.3f}",
         "" if spread is None else f"{100 * spread:.1f}",
@@ -148,11 +152,6 @@ def tau(pairs: list[tuple[float, float]]) -> float:
             number += 1
             score += 1 if before * after > 0 else -1
     return score / number if number else math.nan
-
-
-def at(ordered: list[float], share: float) -> float:
-    """The value below which the share lies."""
-    return ordered[round(share * (len(ordered) - 1))]
 
 
 if __name__ == "__main__":
