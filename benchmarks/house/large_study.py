@@ -41,16 +41,16 @@ def main() -> None:
     space = SearchSpace.load(arguments.space)
     arguments.folder.mkdir(parents=True)
     file = arguments.folder / "study.db"
-    Ledger.create(file, header(space, name=arguments.folder.name)).close()
+    asked = {"name": arguments.folder.name, "trials": arguments.trials}
+    Ledger.create(file, {**header(space), **asked}).close()
     with Ledger.open(file) as study, study.transaction():
         for record, choices in trials(space, number=arguments.trials):
             study.begin(record, drawn=encoded(space, choices))
 
 
-def header(space: SearchSpace, *, name: str) -> dict[str, Any]:
+def header(space: SearchSpace) -> dict[str, Any]:
     """What a search would have written when it began, as far as a report reads it."""
     return {
-        "name": name,
         "space_name": space.name,
         "space_text": space.text,
         "size": space.size(),
@@ -58,7 +58,6 @@ def header(space: SearchSpace, *, name: str) -> dict[str, Any]:
         "seed": 0,
         "sampler": "cost_aware",
         "pruner": "none",
-        "trials": 10_000,
         "objectives": dict(space.objectives),
         "limits": dict(space.limits),
         "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
