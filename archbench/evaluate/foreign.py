@@ -77,10 +77,7 @@ def opened(
     if isinstance(written, nn.Module):
         written = spec_of(written) or _given(written)
     found = written if isinstance(written, Foreign) else as_spec(written)
-    if resolution is None:
-        return found
-    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
-    return replace(found, resolution=Grid(*sides))
+    return found if resolution is None else replace(found, resolution=_pixels(resolution))
 
 
 def several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Written | Foreign]:
@@ -102,11 +99,16 @@ def _given(network: nn.Module) -> Foreign:
     name = type(network).__name__
     settings = getattr(network, "default_cfg", None) or {}  # timm's
     _, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
-    resolution = Grid(*getattr(network, "resolution", sides))
+    resolution = _pixels(getattr(network, "resolution", sides))
     with guest(place=name):
         copied = copy.deepcopy(network)
     _refuse_lazy(copied, place=name)
     return Foreign(name=name, origin="a module of yours", network=copied, resolution=resolution)
+
+
+def _pixels(resolution: int | Sequence[int]) -> Grid:
+    """Height and width, which one side may stand for."""
+    return Grid(*((resolution, resolution) if isinstance(resolution, int) else resolution))
 
 
 def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) -> Foreign:
@@ -121,7 +123,7 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
         UsageError: There is no such network, or building it failed.
     """
     source, _, name = text.partition(":")
-    asked = (resolution, resolution) if isinstance(resolution, int) else resolution
+    asked = None if resolution is None else _pixels(resolution)
     sides: Sequence[int] = asked or (RESOLUTION, RESOLUTION)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -135,9 +137,7 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
     return Foreign(name=text, origin=origin, network=network, resolution=Grid(*sides))
 
 
-def _from_timm(
-    name: str, *, asked: tuple[int, int] | None, place: str
-) -> tuple[nn.Module, Sequence[int]]:
+def _from_timm(name: str, *, asked: Grid | None, place: str) -> tuple[nn.Module, Sequence[int]]:
     """The network and its resolution; one of a fixed size is built for the size asked for."""
     timm = _library("timm", place=place)
     # A tag behind a dot names weights, which are not loaded.

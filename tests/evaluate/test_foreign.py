@@ -240,6 +240,8 @@ def test_a_module_that_was_built_is_its_spec_and_any_other_is_measured_as_it_is(
     assert (second.network.name, second.counts["origin"]) == ("Sequential", "a module of yours")
     assert second.counts["macs"] == 56**2 * 8 * 48 + 5 * 8 * 56**2
     assert other.training
+    other.resolution = 64  # as many networks keep it
+    assert opened(other, resolution=None).resolution == Grid(64, 64)
     ours.head.classifiers = nn.ModuleList([nn.Linear(16, 2)])
     assert isinstance(opened(ours, resolution=None), Foreign)
 
