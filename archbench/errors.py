@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import signal
 from collections.abc import Iterable
 from functools import partial
@@ -156,6 +157,13 @@ def wrong_type(value: object, *, place: str | None, allowed: str) -> UsageError:
         place=place,
         help=f"give {allowed}",
     )
+
+
+def library_absence(name: str, *, extra: str) -> MissingError | None:
+    """The absence of a library that an extra brings; None where it is installed."""
+    if importlib.util.find_spec(name):
+        return None
+    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
 
 
 def fault_text(error: BaseException) -> str:

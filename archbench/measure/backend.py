@@ -14,7 +14,6 @@ comparison with eager.
 """
 
 import copy
-import importlib.util
 import io
 import logging
 import math
@@ -32,7 +31,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from archbench.errors import InexactError, MissingError, UsageError, unknown_name
+from archbench.errors import (
+    InexactError,
+    MissingError,
+    UsageError,
+    library_absence,
+    unknown_name,
+)
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -99,13 +104,6 @@ def absence(name: str, *, device: str) -> MissingError | None:
             "there is no C++ compiler", help="install g++, or name one in the variable CXX"
         )
     return None
-
-
-def library_absence(name: str, *, extra: str) -> MissingError | None:
-    """The absence of a library that an extra brings; None where it is installed."""
-    if importlib.util.find_spec(name):
-        return None
-    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
 
 
 def can_compute(conditions: Conditions) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import InexactError
-from archbench.measure.backend import Runnable, evaluating, library_absence
+from archbench.errors import InexactError, library_absence
+from archbench.measure.backend import Runnable, evaluating
 from archbench.measure.backends._onnx import calibration_batches, mixed
 from archbench.study.measurement import Conditions
 
