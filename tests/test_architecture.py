@@ -16,7 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
 BENEATH_ALL = {"bounds", "cache_folder", "command_line", "digest", "errors", "lazy", "lock"}
-BENEATH_ALL |= {"memory", "one_thread", "progress", "registry"}
+BENEATH_ALL |= {"memory", "one_thread", "progress", "registry", "yaml_document"}
 EVERYWHERE = {"numpy"}
 
 
@@ -46,13 +46,14 @@ one_thread   | | threadpoolctl
 progress     | |
 lock         | progress |
 registry     | errors |
+yaml_document | errors | yaml
 study        | |
 analysis     | study | pandas pyarrow moocore scipy
 models       | study | torch safetensors
 data         | | torch torchvision sklearn PIL
 train        | data models study | torch
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
-space        | analysis models study | yaml
+space        | analysis models study |
 evaluate     | analysis models data train measure study | torch timm torchvision
 search | analysis data evaluate measure models space study train | optuna optunahub scipy sqlalchemy
 report       | analysis study | matplotlib

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.errors import MissingError, SpaceError
-from archbench.space.yaml_document import first_comment, load_yaml, read_text, write_flow
+from archbench.yaml_document import first_comment, load_yaml, read_text, write_flow
 
 GOOD = """\
 # Which one is best?

@@ -115,7 +115,7 @@ def _trial(text: str, *, results: Path) -> tuple[Path, int] | None:
 
 def _from_file(path: Path) -> ArchSpec:
     from archbench.models import ArchSpec
-    from archbench.space.yaml_document import load_yaml, read_text
+    from archbench.yaml_document import load_yaml, read_text
 
     node = load_yaml(read_text(path), source=str(path))
     document = node.plain()

@@ -12,7 +12,7 @@ from archbench.models.path import Path, expand, set_value
 from archbench.models.spec import ArchSpec
 from archbench.space.expression import Expression, parse_expression
 from archbench.space.reading import WrittenAxis
-from archbench.space.yaml_document import Node, Place, write_flow
+from archbench.yaml_document import Node, Place, write_flow
 
 Choices = dict[str, int]
 Document = Mapping[str, Any]

@@ -12,7 +12,7 @@ from archbench.models.path import get
 from archbench.space.axis import Axis, Choices
 from archbench.space.expression import InfeasibleError
 from archbench.space.space import SearchSpace
-from archbench.space.yaml_document import write_flow
+from archbench.yaml_document import write_flow
 
 _LONGEST = 60
 _MOST_TRIED = 64

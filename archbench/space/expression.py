@@ -21,8 +21,8 @@ from typing import Any, Literal, NoReturn, Protocol
 from archbench.bounds import is_number
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models.path import NETWORK_FIELDS, Path, parse_path
-from archbench.space.yaml_document import Place
 from archbench.study.objective import costs
+from archbench.yaml_document import Place
 
 MAX_NESTING = 16
 

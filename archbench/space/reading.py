@@ -10,7 +10,7 @@ from archbench.models.part import KINDS, part_fields
 from archbench.models.path import NETWORK_FIELDS, Path, override, parse_path
 from archbench.space.expression import Expression, parse_expression
 from archbench.space.sections import SECTIONS
-from archbench.space.yaml_document import Node, Place, load_yaml, write_flow
+from archbench.yaml_document import Node, Place, load_yaml, write_flow
 
 MAX_VALUES = 1000
 _KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")

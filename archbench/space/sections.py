@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from archbench.bounds import BOUNDS, is_finite, is_number
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.models.rewrite import STEMS
-from archbench.space.yaml_document import Node, Place
 from archbench.study.objective import OBJECTIVES, costs
 from archbench.study.objective import REGISTRY as OBJECTIVE_REGISTRY
+from archbench.yaml_document import Node, Place
 
 Direction = Literal["max", "min"]
 Reader = Callable[[Node], Any]

@@ -22,7 +22,8 @@ from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
-from archbench.space.yaml_document import (
+from archbench.study.objective import costs
+from archbench.yaml_document import (
     Node,
     Place,
     document_text,
@@ -30,7 +31,6 @@ from archbench.space.yaml_document import (
     read_text,
     write_flow,
 )
-from archbench.study.objective import costs
 
 _ALLOWED = "a file, the name of a shipped space, a document (a dict) or a SearchSpace"
 _TRIES = 50

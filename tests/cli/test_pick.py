@@ -12,8 +12,8 @@ from archbench.analysis.statistics import Estimate
 from archbench.models import ArchSpec
 from archbench.report.element import ReportTable
 from archbench.report.findings.pick import _changes
-from archbench.space.yaml_document import load_yaml
 from archbench.study.database import Store
+from archbench.yaml_document import load_yaml
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archbench.errors import SpaceError
 from archbench.space.expression import parse_expression
-from archbench.space.yaml_document import Place
+from archbench.yaml_document import Place
 
 PLACE = Place("small.yaml", 3, 5)
 

@@ -12,7 +12,7 @@ from archbench.errors import SpaceError, SpecError, UsageError
 from archbench.models import ArchSpec, as_spec, build
 from archbench.models.layer import Attend
 from archbench.space import InfeasibleError, SearchSpace, shipped
-from archbench.space.yaml_document import write_flow
+from archbench.yaml_document import write_flow
 from tests.space.conftest import NETWORK
 
 

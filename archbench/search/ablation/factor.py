@@ -20,9 +20,9 @@ from archbench.models.path import (
     parse_path,
 )
 from archbench.space.reading import read_axis
-from archbench.space.yaml_document import Node, load_yaml, write_flow
 from archbench.study.planned import form_key
 from archbench.train.recipe import Recipe
+from archbench.yaml_document import Node, load_yaml, write_flow
 
 # fields of the recipe that may differ between forms
 _TRAINING = ("teacher", "peak_rate", "weight_decay", "warmup", "label_smoothing", "clip", "shift")
