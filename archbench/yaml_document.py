@@ -199,6 +199,21 @@ def load_yaml(text: str, *, source: str) -> Node:
     return root
 
 
+def read_setting(text: str) -> tuple[str, Node]:
+    """Path and value of ``PATH=VALUE``, the value as YAML.
+
+    Raises:
+        SpaceError: There is no path or no value.
+    """
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if not sign or not key or not value.strip():
+        raise SpaceError(
+            f"{text[:80]!r} is not a setting", place="--set", help="write it like PATH=VALUE"
+        )
+    return key, load_yaml(value, source=f"--set {key}")
+
+
 def first_comment(text: str) -> str:
     """The first paragraph of comment at the top of a text, as one line."""
     lines = []

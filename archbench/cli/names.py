@@ -33,7 +33,7 @@ def network(
     from archbench.models import ArchSpec
     from archbench.models.part import Grid
     from archbench.models.path import override, parse_path
-    from archbench.space.reading import read_setting
+    from archbench.yaml_document import read_setting
 
     spec = _written(text, results=results)
     if overrides:

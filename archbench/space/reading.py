@@ -10,7 +10,7 @@ from archbench.models.part import KINDS, part_fields
 from archbench.models.path import NETWORK_FIELDS, Path, override, parse_path
 from archbench.space.expression import Expression, parse_expression
 from archbench.space.sections import SECTIONS
-from archbench.yaml_document import Node, Place, load_yaml, write_flow
+from archbench.yaml_document import Node, Place, load_yaml, read_setting, write_flow
 
 MAX_VALUES = 1000
 _KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
@@ -92,21 +92,6 @@ def read_axis(key: str, node: Node) -> WrittenAxis:
     if when is not None:
         when.text()
     return WrittenAxis(path, values, when, node.start)
-
-
-def read_setting(text: str) -> tuple[str, Node]:
-    """Path and value of ``PATH=VALUE``, the value as YAML.
-
-    Raises:
-        SpaceError: There is no path or no value.
-    """
-    key, sign, value = text.partition("=")
-    key = key.strip()
-    if not sign or not key or not value.strip():
-        raise SpaceError(
-            f"{text[:80]!r} is not a setting", place="--set", help="write it like PATH=VALUE"
-        )
-    return key, load_yaml(value, source=f"--set {key}")
 
 
 def read_base(root: Node) -> Mapping[str, Any]:
