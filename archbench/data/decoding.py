@@ -8,9 +8,10 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,14 @@ class Extent:
         full = 1.0 if self.high <= 1 else 255.0
         return 0, full if full / 2 <= self.high <= full else self.high or 1.0
 
+    def in_words(self, kind: str) -> str:
+        """What a person should know of these files."""
+        low, high = (f"{bound:,.6g}" for bound in self.bounds(kind))
+        return (
+            f"{self.num_files:,} images have {kind}, from {self.low:,.6g} to {self.high:,.6g}: "
+            f"{low} becomes black and {high} white in all of them"
+        )
+
 
 class Picture(NamedTuple):
     """An image as the network gets it, uint8 (3, R, R), its own size, and what was done to it."""
@@ -97,53 +106,94 @@ def extent_of(path: Path) -> tuple[str, Extent] | None:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            kind = _kind(image)
-            if kind is None:
-                return None
-            pixels = _deep_pixels(image, kind)
-        if not pixels.size or not np.isfinite(pixels).all():
-            return None
-        return kind, Extent(low=float(pixels.min()), high=float(pixels.max()))
+            return extent_in(image)
     except BROKEN:
         return None
+
+
+def extent_in(image: Image.Image) -> tuple[str, Extent] | None:
+    """The same of a picture that is opened."""
+    kind = _kind(image)
+    if kind is None:
+        return None
+    pixels = _deep_pixels(image, kind)
+    if not pixels.size or not np.isfinite(pixels).all():
+        return None
+    return kind, Extent(low=float(pixels.min()), high=float(pixels.max()))
+
+
+def widen(extents: dict[str, Extent], found: tuple[str, Extent] | None) -> None:
+    """Has the extents of all kinds take in that of a picture, if it has one."""
+    if found is not None:
+        kind, extent = found
+        extents[kind] = extents[kind] | extent if kind in extents else extent
 
 
 def decoded(
     content: bytes, *, resolution: int, extents: Mapping[str, Extent] | None = None
 ) -> Picture:
-    """The image of a file, its middle square resized.
-
-    Turned as its EXIF data says, in whichever format; transparent parts lie on white; colours are
-    sRGB; pixels of more than 8 bits are scaled by the extent of their kind.
+    """The image of a file, its middle square resized; as ``upright_rgb`` gives it.
 
     Raises:
         UnreadableError: It cannot be decoded.
     """
-    remarks: set[str] = set()
+    with opened(content) as image:
+        size = image.size
+        # a JPEG can be decoded at 1/2, 1/4 or 1/8 in a fraction of the time
+        image.draft("RGB", (2 * resolution, 2 * resolution))
+        square, remarks = upright_rgb(image, middle_square(resolution), extents=extents)
+    pixels = np.asarray(square).transpose(2, 0, 1)
+    if (pixels == pixels[:, :1, :1]).all():
+        remarks |= {FLAT}
+    return Picture(np.ascontiguousarray(pixels), size, remarks)
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[Image.Image]:
+    """The picture of a file, of which the header is read.
+
+    Raises:
+        UnreadableError: It, or what is read of it in the block, cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            size = image.size
-            # a JPEG can be decoded at 1/2, 1/4 or 1/8 in a fraction of the time
-            image.draft("RGB", (2 * resolution, 2 * resolution))
-            if image.format in ("GIF", "PNG", "TIFF", "WEBP") and getattr(
-                image, "is_animated", False
-            ):
-                remarks.add(FRAMES)
-            kind, profile = _kind(image), image.info.get("icc_profile")
-            # after loading: a PNG may say it at its end, and of a TIFF Pillow turns the pixels
-            image.load()
-            turn = _TURNS.get(image.getexif().get(ORIENTATION, 1))
-            plain = _shallow(image, kind, extents or {}) if kind else _plain(image)
-            fitted = ImageOps.fit(plain, (resolution, resolution))  # bicubic
-            square = _on_white(fitted, profile, remarks)
+            yield image
     except UnidentifiedImageError as error:
         raise UnreadableError("not an image of a known format") from error
     except BROKEN as error:
         raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from error
-    pixels = np.asarray(square if turn is None else square.transpose(turn)).transpose(2, 0, 1)
-    if (pixels == pixels[:, :1, :1]).all():
-        remarks.add(FLAT)
-    return Picture(np.ascontiguousarray(pixels), size, frozenset(remarks))
+
+
+def middle_square(resolution: int) -> Callable[[Image.Image], Image.Image]:
+    """What cuts the middle square out and resizes it, bicubic."""
+    return partial(ImageOps.fit, size=(resolution, resolution))
+
+
+def upright_rgb(
+    image: Image.Image,
+    fitted: Callable[[Image.Image], Image.Image],
+    *,
+    extents: Mapping[str, Extent] | None = None,
+) -> tuple[Image.Image, frozenset[str]]:
+    """An opened picture as sRGB of 8 bits, and what was done to it.
+
+    Turned as its EXIF data says, in whichever format; transparent parts lie on white; pixels of
+    more than 8 bits are scaled by the extent of their kind. ``fitted`` crops and resizes the
+    picture before that costs time, and before it is turned.
+
+    Raises:
+        UnreadableError: Its pixels cannot be brought to 8 bits.
+    """
+    remarks: set[str] = set()
+    if image.format in ("GIF", "PNG", "TIFF", "WEBP") and getattr(image, "is_animated", False):
+        remarks.add(FRAMES)
+    kind, profile = _kind(image), image.info.get("icc_profile")
+    # after loading: a PNG may say it at its end, and of a TIFF Pillow turns the pixels
+    image.load()
+    turn = _TURNS.get(image.getexif().get(ORIENTATION, 1))
+    plain = _shallow(image, kind, extents or {}) if kind else _plain(image)
+    colours = _on_white(fitted(plain), profile, remarks)
+    return colours if turn is None else colours.transpose(turn), frozenset(remarks)
 
 
 def _kind(image: Image.Image) -> str | None:
@@ -167,6 +217,8 @@ def _deep_pixels(image: Image.Image, kind: str) -> np.ndarray:
 
 def _shallow(image: Image.Image, kind: str, extents: Mapping[str, Extent]) -> Image.Image:
     """The picture with 8 bits a channel, of one with more."""
+    if kind != _COLOURS and not np.isfinite(np.asarray(image)).all():
+        raise UnreadableError("some of its pixels are no finite numbers")
     if kind not in extents:
         raise UnreadableError(f"its pixels are {kind}, which its name does not say; rename it")
     low, high = extents[kind].bounds(kind)
@@ -179,8 +231,6 @@ def _shallow(image: Image.Image, kind: str, extents: Mapping[str, Extent]) -> Im
             )
         return _plain(image).point(lambda value: min(255, int(value) << (16 - bits)))
     whole = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(whole).all():
-        raise UnreadableError("some of its pixels are no finite numbers")
     scaled = np.clip((whole - low) / (high - low), 0, 1) * 255
     return Image.fromarray(np.round(scaled).astype(np.uint8))
 

@@ -26,6 +26,7 @@ from archbench.data.decoding import (
     UnreadableError,
     decoded,
     extent_of,
+    widen,
 )
 from archbench.data.source import SHARES, DataRequest, Share, Sink
 from archbench.data.tree import Item, shown
@@ -159,9 +160,7 @@ def _extents(
     for start in range(0, len(paths), BLOCK):
         request.progress("decoding images", 0, len(paths))
         for result in pool.map(extent_of, paths[start : start + BLOCK]):
-            if result is not None:
-                kind, extent = result
-                extents[kind] = extents[kind] | extent if kind in extents else extent
+            widen(extents, result)
     return extents
 
 
@@ -224,12 +223,7 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
     num_images = sum(counts.total() for counts in found.counts.values())
     for remark, paths in sorted(found.remarks.items()):
         lines.append(f"{len(paths):,} of {num_images:,} images {remark} ({_name(paths[0], root)})")
-    for kind, extent in sorted(found.extents.items()):
-        low, high = (f"{bound:,.6g}" for bound in extent.bounds(kind))
-        lines.append(
-            f"{extent.num_files:,} images have {kind}, from {extent.low:,.6g} to "
-            f"{extent.high:,.6g}: {low} becomes black and {high} white in all of them"
-        )
+    lines += [extent.in_words(kind) for kind, extent in sorted(found.extents.items())]
     if (count := found.counts["validation"].total()) < FEW_TO_VALIDATE:
         error = 50 / math.sqrt(count)
         lines.append(

@@ -2,19 +2,30 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from archbench.data.dataset import DataError, DataSet, held_out_share
+from archbench.data.decoding import RECIPE as DECODING
+from archbench.data.decoding import (
+    Extent,
+    UnreadableError,
+    extent_in,
+    middle_square,
+    upright_rgb,
+    widen,
+)
 from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import UsageError, wrong_type
 
-RECIPE = 1  # raise it with every change that changes a byte
+RECIPE = 2  # raise it with every change that changes a byte
 _BLOCK = 256
 
 
@@ -55,7 +66,12 @@ def source_in(found: Any, request: DataRequest) -> ImageSource:
     data = found if isinstance(found, DataSet | Dataset) or not callable(found) else found()
     if not isinstance(data, DataSet | Dataset):
         raise wrong_type(data, place=request.name, allowed="a torch Dataset, or what gives one")
-    settings = {"recipe": RECIPE, "argument": request.argument, "length": _length(data)}
+    settings = {
+        "recipe": RECIPE,
+        "decoding": DECODING,
+        "argument": request.argument,
+        "length": _length(data),
+    }
 
     def make(sink: Sink) -> DataFacts:
         return images_of(data, resolution=request.resolution, seed=request.seed).fill(sink)
@@ -75,17 +91,25 @@ def images_of(data: DataSet | Dataset[Any], *, resolution: int, seed: int = 0) -
     number = _length(data)
     images = np.empty((number, 3, resolution, resolution), np.uint8)
     labels = np.empty(number, np.int64)
+    deep, extents = [], dict[str, Extent]()
+    remarks = Counter[str]()
+
+    def fill(index: int, picture: Image.Image) -> None:
+        images[index], done = _square(picture, resolution, extents=extents, index=index)
+        remarks.update(done)
+
     for index in range(number):
-        item = cast(Any, data)[index]
-        if not isinstance(item, tuple | list) or len(item) != 2:
-            raise UsageError(
-                f"item {index} of the {type(data).__name__} is no pair of an image and a label",
-                place="data",
-                help="let it give (image, label), as those of torchvision.datasets do",
-            )
-        images[index] = _square(item[0], resolution=resolution, index=index)
-        labels[index] = _label(item[1], index=index)
-    return _split(data, images, labels, seed=seed)
+        picture, labels[index] = _item(data, index)
+        if found := extent_in(picture):
+            widen(extents, found)
+            deep.append(index)
+        else:
+            fill(index, picture)
+    for index in deep:  # which one range brings to 8 bits
+        fill(index, _item(data, index)[0])
+    notes = [f"{count:,} of {number:,} images {done}" for done, count in sorted(remarks.items())]
+    notes += [extent.in_words(kind) for kind, extent in sorted(extents.items())]
+    return _split(data, images, labels, seed=seed, notes=notes)
 
 
 def _length(data: DataSet | Dataset[Any]) -> int:
@@ -123,7 +147,9 @@ def _of_ours(data: DataSet, *, resolution: int) -> Held:
     return Held(shares=shares, facts=facts)
 
 
-def _split(data: object, images: np.ndarray, labels: np.ndarray, *, seed: int) -> Held:
+def _split(
+    data: object, images: np.ndarray, labels: np.ndarray, *, seed: int, notes: Sequence[str]
+) -> Held:
     """Two shares of 15 % of each class held out, as of a folder that is not split."""
     names = getattr(data, "classes", None) or range(int(labels.max(initial=-1)) + 1)
     counts = np.bincount(labels, minlength=len(names)) if labels.min(initial=0) >= 0 else [0]
@@ -148,7 +174,7 @@ def _split(data: object, images: np.ndarray, labels: np.ndarray, *, seed: int) -
         class_names=tuple(map(str, names)),
         description=f"images of {len(names):,} classes from a {type(data).__name__}",
         flip=flip,
-        notes=(f"{sizes} images, drawn with seed {seed}; training {mirrors} them",),
+        notes=(f"{sizes} images, drawn with seed {seed}; training {mirrors} them", *notes),
     )
     return Held(
         shares={share: (images[shares[share]], labels[shares[share]]) for share in SHARES},
@@ -156,26 +182,49 @@ def _split(data: object, images: np.ndarray, labels: np.ndarray, *, seed: int) -
     )
 
 
-def _square(image: object, *, resolution: int, index: int) -> np.ndarray:
-    """The middle square of an image, resized; uint8, (3, R, R)."""
-    from PIL import Image, ImageOps
+def _item(data: Dataset[Any], index: int) -> tuple[Image.Image, int]:
+    """The picture and the label of an item."""
+    item = cast(Any, data)[index]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise UsageError(
+            f"item {index} of the {type(data).__name__} is no pair of an image and a label",
+            place="data",
+            help="let it give (image, label), as those of torchvision.datasets do",
+        )
+    return _picture(item[0], index=index), _label(item[1], index=index)
 
-    if not isinstance(image, Image.Image):
-        pixels = image.numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        if isinstance(image, torch.Tensor) and pixels.ndim == 3:
-            pixels = pixels.transpose(1, 2, 0)  # (C, H, W) to (H, W, C)
-        if pixels.ndim == 3 and pixels.shape[2] == 1:
-            pixels = pixels[:, :, 0]
-        if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,)):
-            raise UsageError(
-                f"the image of item {index} is {pixels.dtype} of {pixels.shape}",
-                place="data",
-                help="give pictures of Pillow or uint8 tensors (3, H, W): leave out ToTensor and "
-                "Normalize, which archbench does itself",
-            )
-        image = Image.fromarray(np.ascontiguousarray(pixels))
-    square = ImageOps.fit(image.convert("RGB"), (resolution, resolution))  # bicubic
-    return np.asarray(square).transpose(2, 0, 1)
+
+def _picture(image: object, *, index: int) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    pixels = image.numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+    if isinstance(image, torch.Tensor) and pixels.ndim == 3:
+        pixels = pixels.transpose(1, 2, 0)  # (C, H, W) to (H, W, C)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,)):
+        raise UsageError(
+            f"the image of item {index} is {pixels.dtype} of {pixels.shape}",
+            place="data",
+            help="give pictures of Pillow or uint8 tensors (3, H, W): leave out ToTensor and "
+            "Normalize, which archbench does itself",
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _square(
+    picture: Image.Image, resolution: int, *, extents: Mapping[str, Extent], index: int
+) -> tuple[np.ndarray, frozenset[str]]:
+    """The middle square of a picture, resized, uint8 (3, R, R), and what was done to it."""
+    try:
+        square, done = upright_rgb(picture, middle_square(resolution), extents=extents)
+    except UnreadableError as error:
+        raise UsageError(
+            f"the image of item {index} cannot be taken ({error})",
+            place="data",
+            help="leave it out, or give it as a picture of 8 bits",
+        ) from error
+    return np.asarray(square).transpose(2, 0, 1), done
 
 
 def _label(label: object, *, index: int) -> int:

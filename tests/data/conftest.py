@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from archbench.data import DataSet, load
 from archbench.data.source import DataRequest
@@ -89,6 +89,17 @@ def write_imagenet(root: Path) -> Path:
     write_synsets(root, names)
     torch.save((names, list(names)), root / "meta.bin")  # as torchvision's parse_devkit_archive
     return root
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and green in each other's place."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile = profile.replace(b"s\0R\0G\0B", b"o\0t\0h\0r")
+    at = {tag: profile.index(tag) for tag in (b"rXYZ", b"gXYZ")}
+    for tag, place in at.items():
+        other = b"gXYZ" if tag == b"rXYZ" else b"rXYZ"
+        profile[place : place + 4] = other
+    return bytes(profile)
 
 
 # a new source needs a line here: how to make a tiny one of it, and what it is then called

@@ -19,7 +19,9 @@ from archbench.data.decoding import (
     UnreadableError,
     decoded,
     extent_of,
+    widen,
 )
+from tests.data.conftest import swapped_profile
 
 
 def _file(image: Image.Image, form: str, *, exif: Image.Exif | None = None) -> bytes:
@@ -200,15 +202,13 @@ def _extents(folder: Path, *files: bytes) -> dict[str, Extent]:
     found: dict[str, Extent] = {}
     for number, content in enumerate(files):
         (path := folder / f"{number}.png").write_bytes(content)
-        if result := extent_of(path):
-            kind, extent = result
-            found[kind] = found[kind] | extent if kind in found else extent
+        widen(found, extent_of(path))
     return found
 
 
 def test_colours_are_brought_to_srgb_by_the_profile_in_the_file() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    swapped = _swapped_profile()
+    swapped = swapped_profile()
     image = _noise(16, 16)
     plain = decoded(_file(image, "PNG"), resolution=16)
     content = io.BytesIO()
@@ -222,17 +222,6 @@ def test_colours_are_brought_to_srgb_by_the_profile_in_the_file() -> None:
         odd = decoded(content.getvalue(), resolution=16)
         assert odd.remarks == {NO_PROFILE}
         assert np.array_equal(odd.pixels, plain.pixels)
-
-
-def _swapped_profile() -> bytes:
-    """sRGB with red and green in each other's place."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile = profile.replace(b"s\0R\0G\0B", b"o\0t\0h\0r")
-    at = {tag: profile.index(tag) for tag in (b"rXYZ", b"gXYZ")}
-    for tag, place in at.items():
-        other = b"gXYZ" if tag == b"rXYZ" else b"rXYZ"
-        profile[place : place + 4] = other
-    return bytes(profile)
 
 
 def test_a_large_jpeg_looks_as_if_decoded_whole() -> None:

@@ -1,7 +1,9 @@
 """Is data that is given as an object taken, found again by its name, or refused in our words?"""
 
+import io
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from torch.utils.data import Dataset, IterableDataset
 
 from archbench.data import DataSet, load, name_of
 from archbench.data.dataset import DataError
+from archbench.data.decoding import ORIENTATION
 from archbench.errors import MissingError, UsageError
+from tests.data.conftest import bytes_of, swapped_profile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 12, 10, 3), dtype=np.uint8)
 
@@ -82,6 +86,59 @@ def test_a_data_set_of_ours_keeps_its_images_and_facts() -> None:
 def test_names_and_paths_are_themselves() -> None:
     assert name_of("cluttered_digits", resolution=8) == "cluttered_digits"
     assert name_of(Path("photos"), resolution=8) == "folder:photos"
+
+
+def _saved(pixels: np.ndarray, form: str, **how: Any) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, form, **how)
+    return content.getvalue()
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    return exif
+
+
+ODD: dict[str, Callable[[np.ndarray], bytes]] = {
+    "turned": lambda one: _saved(one, "PNG", exif=_turned()),
+    "half transparent": lambda one: _saved(np.dstack([one, one[..., 0]]), "PNG"),
+    "a transparent colour": lambda one: _saved(one[..., 0] // 32, "PNG", transparency=3),
+    "another profile": lambda one: _saved(one, "PNG", icc_profile=swapped_profile()),
+    "16 bits": lambda one: _saved(one[..., 0].astype(np.uint16) * 257, "PNG"),
+    "12 of 16 bits": lambda one: _saved(one[..., 0].astype(np.uint16) * 16, "TIFF"),
+    "32 bits": lambda one: _saved(one[..., 0].astype(np.int32) * 300, "TIFF"),
+    "fractions": lambda one: _saved(one[..., 0].astype(np.float32) / 255, "TIFF"),
+}
+
+
+def _every_image(dataset: DataSet) -> list[bytes]:
+    return sorted(image for images in bytes_of(dataset).values() for image in images)
+
+
+@pytest.mark.parametrize("form", ODD)
+def test_a_picture_becomes_what_its_file_would_in_a_folder(form: str, tmp_path: Path) -> None:
+    contents = [ODD[form](pixels) for pixels in PIXELS]
+    for number, content in enumerate(contents):
+        path = tmp_path / "photos" / Toys.classes[number % 2] / f"{number // 2}.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    folder = load(f"folder:{tmp_path / 'photos'}", resolution=8)
+    pictures = Toys(lambda pixels: Image.open(io.BytesIO(ODD[form](pixels))))
+    found = load(name_of(pictures, resolution=8), resolution=8)
+    assert _every_image(folder) == _every_image(found)
+    done = [note.partition(" images ")[2].partition(" (")[0] for note in folder.notes]
+    told = [note.partition(" images ")[2] for note in found.notes[1:]]
+    assert set(told) <= set(done)
+    assert bool(told) != (form == "turned")
+
+
+def test_pixels_that_are_no_numbers_are_refused() -> None:
+    def fractions(pixels: np.ndarray) -> Image.Image:
+        return Image.fromarray(np.where(pixels[..., 0] > 9, pixels[..., 0], np.nan).astype("f4"))
+
+    with pytest.raises(UsageError, match=r"item 0 cannot be taken \(.* no finite"):
+        name_of(Toys(fractions), resolution=8)
 
 
 class Endless(IterableDataset[Any]):
