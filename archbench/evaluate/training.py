@@ -23,9 +23,10 @@ from archbench.study.atomic_file import write_atomically
 from archbench.study.study_folder import path_of
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
-from archbench.train.loop import OnPoint, train
+from archbench.train.loop import train
 from archbench.train.plan import choose_plan
 from archbench.train.recipe import Plan, Recipe
+from archbench.train.resumable import OnPoint
 from archbench.train.step import derived_seed
 from archbench.train.teacher import teacher_for
 
