@@ -29,7 +29,8 @@ class Registry:
     Listing the names imports no entry, so that ``--help`` stays cheap. Messages call an entry by
     the noun. Where there is a ``group``, entries come from outside, too: ``module:PACKAGE.MODULE``
     names a module, ``module:PACKAGE.MODULE:NAME`` something in it, and installed packages name
-    entries of theirs in the entry points of the group. Each holds what an entry ``needs``.
+    entries of theirs in the entry points of the group. Each holds what an entry ``needs``, of
+    ``this or that`` one.
     """
 
     package: str
@@ -86,7 +87,11 @@ class Registry:
 
     def _checked(self, found: Any, *, name: str, place: str | None) -> Any:
         """An entry from outside, which nobody has held to what an entry is."""
-        if missing := [need for need in self.needs if not hasattr(found, need)]:
+        if missing := [
+            need
+            for need in self.needs
+            if not any(hasattr(found, name) for name in need.split(" or "))
+        ]:
             raise UsageError(
                 f"{name} is no {self.noun}: it lacks {', '.join(missing)}",
                 place=place,

@@ -9,6 +9,16 @@ A backend is a file of ``archbench/measure/backends``. It holds
 - ``COMPILES_ON``, where it needs a C++ compiler: the devices on which it does;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
+A backend that runs a file, the artifact, holds in place of ``prepare``
+
+- ``SUFFIX``: how the name of the artifact ends; files that belong to it lie beside it;
+- ``write(network, example, *, path, conditions, images)``: writes the artifact for the example's
+  shape, and the device and precision of the conditions; int8 is calibrated on the ``images``, an
+  iterable of batches (B, 3, H, W);
+- ``open_artifact(path, example, *, conditions)``: the artifact ready to be run, as `Runnable`;
+- ``DYNAMIC_BATCH``, true where ``write`` takes ``dynamic_batch=True``, for an artifact that runs
+  any number of images.
+
 What holds for all of them is done here once: the refusals, the time that preparing takes, and the
 comparison with eager.
 """
@@ -20,11 +30,14 @@ import math
 import os
 import random
 import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +58,7 @@ BACKENDS = Registry(
     "archbench.measure.backends",
     "backend",
     "archbench.backends",
-    needs=("PRECISIONS", "FORM", "prepare"),
+    needs=("PRECISIONS", "FORM", "prepare or open_artifact"),
 )
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
@@ -59,6 +72,7 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bits behind the binary point that a product keeps, and what such products are called.
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
+_NUM_IMAGES = 8  # on which int8 is calibrated
 
 _Seconds = Callable[[], float]
 
@@ -147,17 +161,19 @@ def prepared(
     example: Tensor,
     *,
     conditions: Conditions,
+    artifact: Path | None = None,
     wall: _Seconds = time.perf_counter,
     own_cpu: _Seconds = time.thread_time,
     all_cpu: _Seconds = time.process_time,
 ) -> Runnable:
     """A network ready to be run by the backend of the conditions, compared with eager.
 
-    The network stays as it is; the example are images (B, 3, H, W) in fp32, on the CPU. CPU time
-    is counted of this thread and of the whole process.
+    The network stays as it is; the example are images (B, 3, H, W) in fp32, on the CPU. An artifact
+    of it is opened where it is given, else written and not kept. CPU time is counted of this
+    thread and of the whole process.
 
     Raises:
-        UsageError: Backend or precision cannot be.
+        UsageError: Backend or precision cannot be, or an artifact is given to one that runs none.
         MissingError: What the backend needs is not there.
         InexactError: The output differs from eager's by more than the limit, or one thread's work
             is done where this thread's CPU time cannot see it.
@@ -165,7 +181,7 @@ def prepared(
     require_backend(conditions)
     name, began = conditions.backend, wall()
     with quiet():
-        found: Runnable = BACKENDS.load(name).prepare(network, example, conditions=conditions)
+        found = _made(network, example, conditions=conditions, artifact=artifact)
     if name == "eager" and _is_placed(network, _TYPES[conditions.precision], conditions.device):
         return replace(found, seconds=wall() - began)
     output = found.run()
@@ -189,6 +205,88 @@ def prepared(
                 help="measure it on two threads or more, where the time that passes counts",
             )
     return replace(found, seconds=seconds, error=error)
+
+
+def _made(
+    network: nn.Module, example: Tensor, *, conditions: Conditions, artifact: Path | None
+) -> Runnable:
+    backend = BACKENDS.load(conditions.backend)
+    if artifact is not None:
+        return _with_files(conditions).open_artifact(artifact, example, conditions=conditions)
+    if hasattr(backend, "prepare"):
+        return backend.prepare(network, example, conditions=conditions)
+    with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
+        path = Path(folder, "network").with_suffix(backend.SUFFIX)
+        images = calibration_noise(example)
+        backend.write(network, example, path=path, conditions=conditions, images=images)
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+        found: Runnable = backend.open_artifact(path, example, conditions=conditions)
+    return replace(found, details={**found.details, "artifact_bytes": size})
+
+
+def write_artifact(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor] | None = None,
+    dynamic_batch: bool = False,
+) -> list[Path]:
+    """Writes the artifact of a network, whole or not at all, over what was there; all its files.
+
+    The network is in evaluation and stays as it is; the example are images (B, 3, H, W) in fp32,
+    on the CPU. int8 is calibrated on the images, by default on noise.
+
+    Raises:
+        UsageError: Backend or precision cannot be, the backend runs no file or takes no dynamic
+            batch, or the name of the file does not end as it must.
+        MissingError: What the backend needs is not there.
+    """
+    require_backend(conditions)
+    backend, place = _with_files(conditions), f"backend {conditions.backend}"
+    if path.suffix != backend.SUFFIX:
+        raise UsageError(f"{path.name} does not end in {backend.SUFFIX}", place=place)
+    more = {"dynamic_batch": True} if dynamic_batch else {}
+    if dynamic_batch and not getattr(backend, "DYNAMIC_BATCH", False):
+        able = _names(lambda one: getattr(one, "DYNAMIC_BATCH", False))
+        raise UsageError("its file has a fixed batch", place=place, help=f"use {able}")
+    if images is None:
+        images = calibration_noise(example)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder, quiet():
+        made = Path(folder, path.name)
+        backend.write(network, example, path=made, conditions=conditions, images=images, **more)
+        files = sorted(Path(folder).iterdir(), key=lambda file: file != made)
+        return [file.replace(path.with_name(file.name)) for file in files]
+
+
+def calibration_noise(example: Tensor) -> list[Tensor]:
+    """Batches of noise like the example, at least 8 images in all, always the same.
+
+    Speed does not depend on the ranges. Accuracy does: whoever ships an int8 network calibrates
+    it on images of its task.
+    """
+    generator = torch.Generator().manual_seed(1)
+    number = -(-_NUM_IMAGES // len(example))
+    return [torch.randn(example.shape, generator=generator) for _ in range(number)]
+
+
+def _with_files(conditions: Conditions) -> Any:
+    """The backend, which runs a file.
+
+    Raises:
+        UsageError: It does not.
+    """
+    backend = BACKENDS.load(conditions.backend)
+    if not hasattr(backend, "open_artifact"):
+        able = _names(lambda one: hasattr(one, "open_artifact"))
+        place = f"backend {conditions.backend}"
+        raise UsageError("it runs no file", place=place, help=f"use {able}")
+    return backend
+
+
+def _names(holds: Callable[[Any], bool]) -> str:
+    return ", ".join(name for name in BACKENDS.names if holds(BACKENDS.load(name)))
 
 
 @contextmanager

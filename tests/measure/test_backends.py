@@ -10,6 +10,7 @@ import random
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,8 +26,9 @@ from archbench.measure.backend import (
     computed_precision,
     prepared,
     quiet,
+    write_artifact,
 )
-from archbench.measure.backends import eager
+from archbench.measure.backends import aotinductor, eager
 from archbench.measure.machine import pinned
 from archbench.models import build, fold
 from archbench.study.environment import usable_cores
@@ -37,8 +39,14 @@ COMPILING = {"compiled", "aotinductor"}
 EXAMPLE, BF16 = torch.randn(1, 3, 8, 8), Conditions(precision="bf16")
 
 
-def cases(*, device: str) -> list[object]:
-    """Every backend in every precision that it has on a device."""
+def has(name: str, attribute: str, precision: str = "fp32") -> bool:
+    """Whether a backend holds an attribute, and computes a precision on a CPU."""
+    backend = BACKENDS.load(name)
+    return hasattr(backend, attribute) and precision in backend.PRECISIONS.get("cpu", ())
+
+
+def cases(*, device: str, have: str = "FORM") -> list[object]:
+    """Every backend that holds an attribute, in every precision that it has on a device."""
     marks = {name: [pytest.mark.slow] for name in COMPILING}
     return [
         pytest.param(
@@ -46,6 +54,7 @@ def cases(*, device: str) -> list[object]:
         )
         for name in BACKENDS.names
         for precision in BACKENDS.load(name).PRECISIONS.get(device, ())
+        if hasattr(BACKENDS.load(name), have)
     ]
 
 
@@ -98,6 +107,89 @@ def test_the_network_stays_as_it_was(name: str, precision: str) -> None:
     assert [module.training for module in network] == [True, False, True, True]
     after = network.state_dict().values()
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(("name", "precision"), cases(device="cpu", have="open_artifact"))
+def test_an_artifact_that_was_kept_runs_as_one_that_is_not(
+    name: str, precision: str, tmp_path: Path
+) -> None:
+    conditions, network = usable(name, precision), small().eval()
+    path = tmp_path / f"kept{BACKENDS.load(name).SUFFIX}"
+    files = write_artifact(network, EXAMPLE, path=path, conditions=conditions)
+    assert files[0] == path
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    found = prepared(network, EXAMPLE, conditions=conditions)
+    kept = prepared(network, EXAMPLE, conditions=conditions, artifact=path)
+    assert (kept.error, kept.precision) == (found.error, found.precision)
+    size = sum(file.stat().st_size for file in files)
+    assert found.details["artifact_bytes"] == pytest.approx(size, rel=0.01)  # names are in it
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS.names if has(name, "DYNAMIC_BATCH")])
+def test_an_artifact_of_a_dynamic_batch_runs_any_number_of_images(
+    name: str, tmp_path: Path
+) -> None:
+    conditions, path = usable(name, "fp32"), tmp_path / f"network{BACKENDS.load(name).SUFFIX}"
+    network = fold(build(random_spec(random.Random(4)), seed=0))
+    example = torch.randn(3, 3, 32, 32)
+    write_artifact(network, example[:1], path=path, conditions=conditions, dynamic_batch=True)
+    for number in (1, 3):
+        prepared(network, example[:number], conditions=conditions, artifact=path)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS.names if has(name, "write", "int8")])
+def test_int8_is_calibrated_on_the_images_given(name: str, tmp_path: Path) -> None:
+    conditions, network, errors = usable(name, "int8"), small().eval(), []
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path / f"network{BACKENDS.load(name).SUFFIX}"
+    for scale in (1.0, 100.0):  # the example has deviation 1
+        images = (scale * torch.randn(1, 3, 8, 8, generator=generator) for _ in range(8))
+        write_artifact(network, EXAMPLE, path=path, conditions=conditions, images=images)
+        run = backends.BACKENDS.load(name).open_artifact(path, EXAMPLE, conditions=conditions).run
+        with torch.inference_mode():
+            errors.append(float((network(EXAMPLE) - run()[0]).abs().max()))
+    assert errors[1] > 3 * errors[0]
+
+
+def test_an_artifact_that_cannot_be_written_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, path: Path, **__: object) -> None:
+        path.write_text("half")
+        raise RuntimeError("no space is left")
+
+    monkeypatch.setattr(aotinductor, "write", breaks)
+    monkeypatch.setattr(aotinductor, "COMPILES_ON", ())
+    path, conditions = tmp_path / "network.pt2", Conditions(backend="aotinductor")
+    path.write_text("whole")
+    with pytest.raises(RuntimeError, match="no space"):
+        write_artifact(small(), EXAMPLE, path=path, conditions=conditions)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("network.pt2", "whole")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "file", "dynamic_batch", "told"),
+    [
+        ("eager", "network.pt2", False, "eager: it runs no file; use aotinductor, .*openvino"),
+        ("aotinductor", "network.onnx", False, r"network\.onnx does not end in \.pt2"),
+        ("aotinductor", "network.pt2", True, "its file has a fixed batch; use .*onnxruntime"),
+    ],
+)
+def test_an_artifact_that_cannot_be_is_refused(
+    backend: str, file: str, dynamic_batch: bool, told: str, tmp_path: Path
+) -> None:
+    conditions, path = Conditions(backend=backend), tmp_path / file
+    with pytest.raises(UsageError, match=told):
+        write_artifact(
+            small(), EXAMPLE, path=path, conditions=conditions, dynamic_batch=dynamic_batch
+        )
+
+
+def test_a_backend_without_a_file_opens_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it runs no file"):
+        prepared(small(), EXAMPLE, conditions=Conditions(), artifact=tmp_path / "network.pt2")
 
 
 @pytest.mark.skipif(usable_cores() < 2, reason="one core only")

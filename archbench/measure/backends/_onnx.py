@@ -7,36 +7,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Runnable, evaluating
+from archbench.measure.backend import Runnable
+from archbench.measure.backends._export import exported_program
 
 NEEDS = {"onnx": "onnx", "onnxscript": "onnx"}
 
-_NUM_IMAGES = 8  # on which int8 is calibrated
 
-
-def write_onnx(network: nn.Module, example: Tensor, *, path: Path) -> Path:
+def write_onnx(
+    network: nn.Module, example: Tensor, *, path: Path, dynamic_batch: bool = False
+) -> None:
     """Exports the network in evaluation, for the example's shape; its input is named ``images``.
 
-    The images are in the precision and on the device of the network, which stays as it is.
+    Where the batch is dynamic, its dimension is named ``batch``.
     """
-    with torch.no_grad(), evaluating(network):
-        program = torch.onnx.export(
-            network, (example,), input_names=["images"], dynamo=True, verbose=False
-        )
-        assert program is not None
-        program.save(str(path))
-    return path
-
-
-def calibration_batches(example: Tensor) -> list[Tensor]:
-    """Batches of noise like the example, at least 8 images in all, always the same.
-
-    Speed does not depend on the ranges. Accuracy does: whoever ships an int8 network calibrates
-    it on images of its task.
-    """
-    generator = torch.Generator().manual_seed(1)
-    number = -(-_NUM_IMAGES // len(example))
-    return [torch.randn(example.shape, generator=generator) for _ in range(number)]
+    exported = exported_program(network, example, dynamic_batch=dynamic_batch)
+    program = torch.onnx.export(exported, input_names=["images"], verbose=False)
+    assert program is not None
+    program.save(str(path))
 
 
 def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Runnable:

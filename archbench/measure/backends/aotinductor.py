@@ -1,43 +1,50 @@
 """Exported by PyTorch and compiled ahead of time by Inductor, to a library without Python."""
 
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Runnable, computed_precision, placed
+from archbench.measure.backend import Runnable, computed_precision, dtype_of, placed
+from archbench.measure.backends._export import exported_program
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 COMPILES_ON = ("cpu", "cuda")
 FORM = "portable"
+SUFFIX = ".pt2"
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
-    """Exported, compiled and loaded.
+def write(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor],
+) -> None:
+    """Exported and compiled for this processor.
 
     Weights are constants to the compiler, so that it packs them: LeViT-128S takes 9 ms on a CPU
     in place of 12.
     """
-    from torch._inductor import aoti_compile_and_package, aoti_load_package
+    from torch._inductor import aoti_compile_and_package
 
-    ready, images = placed(network, example, conditions=conditions)
-    with torch.no_grad():
-        program = torch.export.export(ready, (images,))
-    with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
-        path = aoti_compile_and_package(
-            program,
-            package_path=str(Path(folder) / "network.pt2"),
-            inductor_configs={"freezing": True},
-        )
-        size = Path(path).stat().st_size
-        loaded = aoti_load_package(path)
+    program = exported_program(*placed(network, example, conditions=conditions))
+    aoti_compile_and_package(program, package_path=str(path), inductor_configs={"freezing": True})
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """Loaded."""
+    from torch._inductor import aoti_load_package
+
+    kind = dtype_of(conditions.precision, place="backend aotinductor")
+    images = example.to(conditions.device, kind)
+    loaded = aoti_load_package(str(path))
 
     def run() -> object:
         with torch.no_grad():
             return loaded(images)
 
-    return Runnable(
-        run=run, precision=computed_precision(conditions), details={"package_bytes": size}
-    )
+    return Runnable(run=run, precision=computed_precision(conditions))

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +17,40 @@ from archbench.study.measurement import Conditions
 NEEDS = {"onnxruntime": "onnx", **_onnx.NEEDS}
 PRECISIONS = {"cpu": ("fp32", "int8")}  # it turns fp16 into fp32, and knows no bf16 here
 FORM = "portable"
+SUFFIX = ".onnx"
+DYNAMIC_BATCH = True
 
 _IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"}
 _IN_FLOATS = {"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
-    """Exported to ONNX and optimised; one thread works in the calling thread.
+def write(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor],
+    dynamic_batch: bool = False,
+) -> None:
+    """An ONNX file; int8 is ONNX Runtime's own static quantisation of it.
 
-    Images and output lie in torch's memory, so that nothing is copied. int8 is ONNX Runtime's own
-    static quantisation, on images of noise.
+    Raises:
+        RuntimeError: ONNX Runtime cannot quantise it.
+    """
+    if conditions.precision != "int8":
+        _onnx.write_onnx(network, example, path=path, dynamic_batch=dynamic_batch)
+        return
+    with tempfile.TemporaryDirectory(prefix="archbench-") as folder, _as_runtime_error():
+        plain = Path(folder) / "network.onnx"
+        _onnx.write_onnx(network, example, path=plain, dynamic_batch=dynamic_batch)
+        _quantised(plain, images, path=path)
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """Optimised and loaded; one thread works in the calling thread.
+
+    Images and output lie in torch's memory, so that nothing is copied.
 
     Raises:
         RuntimeError: ONNX Runtime cannot run it.
@@ -34,9 +58,6 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder, _as_runtime_error():
-        path = _onnx.write_onnx(network, example, path=Path(folder) / "network.onnx")
-        if conditions.precision == "int8":
-            path = _quantised(path, example)
         optimised = Path(folder) / "optimised.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = conditions.threads
@@ -45,15 +66,19 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         options.optimized_model_filepath = str(optimised)
         # Threads that go on spinning after a pass would take the core from what is timed next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_free_dimension_override_by_name("batch", len(example))
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         layers = _precisions(optimised)
-    images = example.contiguous()
-    outputs = [torch.empty(entry.shape) for entry in session.get_outputs()]
-    binding = session.io_binding()
-    binds = [binding.bind_input, *[binding.bind_output] * len(outputs)]
-    entries = [*session.get_inputs(), *session.get_outputs()]
-    for bind, entry, tensor in zip(binds, entries, (images, *outputs), strict=True):
-        bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
+        images = example.contiguous()
+        outputs = [
+            torch.empty([len(example) if isinstance(side, str) else side for side in entry.shape])
+            for entry in session.get_outputs()
+        ]
+        binding = session.io_binding()
+        binds = [binding.bind_input, *[binding.bind_output] * len(outputs)]
+        entries = [*session.get_inputs(), *session.get_outputs()]
+        for bind, entry, tensor in zip(binds, entries, (images, *outputs), strict=True):
+            bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
 
     # The binding knows addresses only; what lies there must live as long as this function.
     def run(*, kept: Tensor = images) -> object:
@@ -63,23 +88,22 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     return _onnx.mixed(run, layers, asked=conditions.precision)
 
 
-def _quantised(path: Path, example: Tensor) -> Path:
+def _quantised(plain: Path, images: Iterable[Tensor], *, path: Path) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Images(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(_onnx.calibration_batches(example))
+            self.left = iter(images)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.left, None)
             return None if batch is None else {"images": batch.numpy()}
 
-    ready, quantised = path.with_name("ready.onnx"), path.with_name("quantised.onnx")
+    ready = plain.with_name("ready.onnx")
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    quant_pre_process(path, ready, skip_symbolic_shape=True)
-    quantize_static(ready, quantised, Images(), per_channel=True, **types)
-    return quantised
+    quant_pre_process(plain, ready, skip_symbolic_shape=True)
+    quantize_static(ready, path, Images(), per_channel=True, **types)
 
 
 def _precisions(path: Path) -> Counter[str]:

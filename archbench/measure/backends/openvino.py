@@ -6,14 +6,17 @@ import importlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError, library_absence
-from archbench.measure.backend import Runnable, evaluating
-from archbench.measure.backends._onnx import calibration_batches, mixed
+from archbench.measure.backend import Runnable
+from archbench.measure.backends._export import exported_program
+from archbench.measure.backends._onnx import mixed
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
@@ -22,27 +25,48 @@ if TYPE_CHECKING:
 NEEDS = {"openvino": "openvino"}
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16", "int8")}
 FORM = "portable"
+SUFFIX = ".xml"
+DYNAMIC_BATCH = True
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _PRODUCTS = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution"}
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
-    """Exported by PyTorch, converted and compiled; one stream of so many threads.
-
-    A synchronous request of one thread works in the calling thread. Images and output lie in
-    torch's memory, so that nothing is copied. int8 is NNCF's quantisation after training, on
-    images of noise.
+def write(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor],
+    dynamic_batch: bool = False,
+) -> None:
+    """Exported by PyTorch and converted; int8 is NNCF's quantisation after training.
 
     Raises:
         MissingError: NNCF is not installed, for int8.
+    """
+    ov = _silent("openvino")
+    model = _converted(network, example, dynamic_batch=dynamic_batch)
+    if conditions.precision == "int8":
+        model = _quantised(model, images)
+    ov.save_model(model, path, compress_to_fp16=conditions.precision == "fp16")
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """Compiled for the example's shape; one stream of so many threads.
+
+    A synchronous request of one thread works in the calling thread. Images and output lie in
+    torch's memory, so that nothing is copied.
+
+    Raises:
         InexactError: It would run on another number of threads.
     """
     ov = _silent("openvino")
-    model = _converted(network, example)
-    if conditions.precision == "int8":
-        model = _quantised(model, example)
+    core = _core(ov)
+    model = core.read_model(path)
+    model.reshape(list(example.shape))
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -50,7 +74,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         "INFERENCE_PRECISION_HINT": _HINTS[conditions.precision],
         "ENABLE_CPU_PINNING": False,  # the measurement pins
     }
-    compiled = _core(ov).compile_model(model, "CPU", settings)
+    compiled = core.compile_model(model, "CPU", settings)
     if (threads := compiled.get_property("INFERENCE_NUM_THREADS")) != conditions.threads:
         raise InexactError(
             f"it runs on {threads} threads, not on {conditions.threads}", place="backend openvino"
@@ -84,27 +108,26 @@ def _core(ov: Any) -> openvino.Core:
     return core
 
 
-def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
+def _converted(network: nn.Module, example: Tensor, *, dynamic_batch: bool) -> openvino.Model:
     """By the front end itself: the converter around it reports its use to its makers."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
-    with torch.no_grad(), evaluating(network):
-        program = torch.export.export(network, (example,))
+    program = exported_program(network, example, dynamic_batch=dynamic_batch)
     front = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchFXPythonDecoder.from_exported_program(program)
     model = front.convert(front.load(decoder))
-    model.reshape(list(example.shape))
+    model.reshape([-1 if dynamic_batch else len(example), *example.shape[1:]])
     return model
 
 
-def _quantised(model: openvino.Model, example: Tensor) -> openvino.Model:
+def _quantised(model: openvino.Model, images: Iterable[Tensor]) -> openvino.Model:
     if missing := library_absence("nncf", extra="openvino"):
         raise missing.at("backend openvino, int8")
     nncf = _silent("nncf")
-    images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])
+    batches = nncf.Dataset([batch.numpy() for batch in images])
     kind = nncf.ModelType.TRANSFORMER
-    quantised: openvino.Model = nncf.quantize(model, images, model_type=kind)
+    quantised: openvino.Model = nncf.quantize(model, batches, model_type=kind)
     return quantised
 
 

@@ -2,39 +2,59 @@
 
 import importlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Runnable, placed
+from archbench.measure.backend import Runnable, dtype_of, placed
 from archbench.measure.backends import _onnx
 from archbench.study.measurement import Conditions
 
 NEEDS = {"tensorrt": "tensorrt", **_onnx.NEEDS}
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"
+SUFFIX = ".engine"
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
+def write(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor],
+) -> None:
     """Exported in the precision asked for and built strongly typed, so that TensorRT keeps it.
 
-    fp32 is fp32: TF32 is switched off. Images and outputs lie in torch's memory.
+    fp32 is fp32: TF32 is switched off.
 
     Raises:
         RuntimeError: TensorRT cannot read or build the network; its own words are in the message.
     """
     trt: Any = importlib.import_module("tensorrt")
-    ready, images = placed(network, example, conditions=conditions)
-    images = images.contiguous()
-    logger = trt.Logger(trt.Logger.ERROR)
+    ready, inputs = placed(network, example, conditions=conditions)
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
-        path = _onnx.write_onnx(ready, images, path=Path(folder) / "network.onnx")
-        plan = _built(trt, path, logger=logger)
-    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+        plain = Path(folder) / "network.onnx"
+        _onnx.write_onnx(ready, inputs.contiguous(), path=plain)
+        path.write_bytes(_built(trt, plain, logger=trt.Logger(trt.Logger.ERROR)))
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """Loaded; images and outputs lie in torch's memory.
+
+    Raises:
+        RuntimeError: TensorRT cannot load it.
+    """
+    trt: Any = importlib.import_module("tensorrt")
+    kind = dtype_of(conditions.precision, place="backend tensorrt")
+    images = example.to(conditions.device, kind).contiguous()
+    logger = trt.Logger(trt.Logger.ERROR)
+    engine = trt.Runtime(logger).deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise RuntimeError("TensorRT cannot load the engine that it built")
+        raise RuntimeError("TensorRT cannot load the engine")
     context = engine.create_execution_context()
     outputs = _bound(trt, engine, context, images=images)
 
@@ -50,8 +70,8 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     )
 
 
-def _built(trt: Any, path: Path, *, logger: Any) -> Any:
-    """The serialised engine."""
+def _built(trt: Any, path: Path, *, logger: Any) -> bytes:
+    """The serialised engine of an ONNX file."""
     builder = trt.Builder(logger)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     definition = builder.create_network(flags)
@@ -64,7 +84,7 @@ def _built(trt: Any, path: Path, *, logger: Any) -> Any:
     plan = builder.build_serialized_network(definition, config)
     if plan is None:
         raise RuntimeError("TensorRT cannot build the network")
-    return plan
+    return bytes(plan)
 
 
 def _bound(trt: Any, engine: Any, context: Any, *, images: Tensor) -> list[Tensor]:
