@@ -99,7 +99,7 @@ def room_of(path: Path) -> str:
     """The room that a file belongs to; ``root`` for the package's own module."""
     inside = path.relative_to(PACKAGE)
     name = inside.parts[0] if len(inside.parts) > 1 else inside.stem
-    return "root" if name in {"__init__", "__main__"} else name
+    return {"__init__": "root", "__main__": "cli"}.get(name, name)
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))

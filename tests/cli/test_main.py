@@ -54,6 +54,12 @@ def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.2.0\n"
 
 
+def test_the_package_is_the_command_line_too() -> None:
+    words = [sys.executable, "-m", "archbench", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "archbench 0.2.0\n"
+
+
 def test_a_reader_that_left_early_is_no_error() -> None:
     script = Path(sys.executable).with_name("archbench")
     done = subprocess.run(
