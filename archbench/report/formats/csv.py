@@ -2,10 +2,9 @@
 
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import columns_of
+from archbench.report.spreadsheet import harmless
 
 FILE = "front.csv"
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def content(study: StudyReader) -> bytes:
@@ -15,10 +14,5 @@ def content(study: StudyReader) -> bytes:
     stay as they are, at full precision.
     """
     names = [column.name for column in columns_of("front")]
-    table = study.front()[names].map(_cell)
+    table = study.front()[names].map(harmless)
     return table.to_csv(index=False, lineterminator="\r\n").encode()  # \n leaves \r unquoted
-
-
-def _cell(value: object) -> object:
-    is_formula = isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS)
-    return f"'{value}" if is_formula else value
