@@ -94,7 +94,9 @@ def share_window(shares: Sequence[float], *, chance: float) -> Window:
     return Window(bottom - margin, min(top + 1.6 * margin, max(1.03, top)))
 
 
-def show_shares(axes: Axes, window: Window, *, chance: float) -> None:
+def show_shares(
+    axes: Axes, window: Window, *, chance: float, label: str = "proxy accuracy"
+) -> None:
     """Show a window of accuracies in percent, and chance as a line or a note at the edge."""
     from matplotlib.ticker import FuncFormatter
 
@@ -102,7 +104,7 @@ def show_shares(axes: Axes, window: Window, *, chance: float) -> None:
     axes.set_yticks([value for value in axes.get_yticks() if -1e-9 <= value <= 1 + 1e-9])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.set_ylim(window.low, window.high)
-    axes.set_ylabel("proxy accuracy")
+    axes.set_ylabel(label)
     is_shown = window.holds(chance)
     if is_shown:
         axes.axhline(chance, color=PALETTE["muted"], lw=1.1, ls=(0, (1, 2)), zorder=2)

@@ -10,10 +10,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from archbench.errors import StorageError, UsageError, WeightsError
-from archbench.evaluate.training import DOCUMENT, Weights, _train_to_end, train_network
-from archbench.models import build, load_weights
+from archbench.evaluate.kept_training import DOCUMENT, Kept, train_to_end
+from archbench.evaluate.proxy import open_data
+from archbench.evaluate.training import Weights, train_network
+from archbench.evaluate.training_request import TrainingRequest
+from archbench.models import as_spec, build, load_weights, save_weights
 from archbench.study.trial import CurvePoint
-from archbench.train.loop import accuracy
+from archbench.train.loop import OnPoint, accuracy, train
 from archbench.train.recipe import Plan, Recipe
 from tests.evaluate.toy import SPEC
 from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
@@ -55,6 +58,69 @@ def test_a_folder_with_another_training_is_refused(data: str, tmp_path: Path) ->
         _trained(data, tmp_path, epochs=2)
 
 
+def test_the_best_weights_are_tested_at_the_end_and_those_of_a_stopped_one_are_not(
+    data: str, tmp_path: Path
+) -> None:
+    weights = _trained(data, tmp_path)
+    best = build(weights.facts["spec"])
+    load_weights(best, weights.best)
+    dataset = open_data(data, resolution=16)
+    found = weights.document()["test"]
+    assert found["accuracy"] == accuracy(best, dataset.test)
+    assert (found["images"], found["epoch"]) == (len(dataset.test), weights.best_epoch)
+    again = _trained(data, tmp_path / "stopped", stop_after=1)
+    assert again.tested is None
+    assert again.document()["test"] is None
+
+
+def test_weights_tell_how_images_are_given_to_them(data: str, tmp_path: Path) -> None:
+    metadata = _metadata(_trained(data, tmp_path, epochs=1).best)
+    assert json.loads(metadata["images"]) == {
+        "classes": ["left", "right", "top"],
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+    }
+    assert metadata["data"].startswith(f"{data} ")
+
+
+@pytest.mark.parametrize(("num_classes", "resolution"), [(3, 16), (7, 32)])
+def test_a_training_begins_with_given_weights(
+    tmp_path: Path, num_classes: int, resolution: int
+) -> None:
+    given = build({**SPEC, "num_classes": num_classes, "resolution": resolution}, seed=9)
+    file, notes = tmp_path / "given.safetensors", list[str]()
+    sha256 = save_weights(given, file)
+    request = TrainingRequest(
+        target=as_spec(SPEC), data="", folder=tmp_path, weights=file, on_note=notes.append
+    )
+    network, facts = request.network(num_classes=3)
+    assert facts["weights"] == {"file": "given.safetensors", "sha256": sha256}
+    theirs = given.state_dict()
+    kept = {name for name, mine in network.state_dict().items() if mine.equal(theirs[name])}
+    other = network.state_dict().keys() - kept
+    if (num_classes, resolution) == (3, 16):
+        assert (other, notes) == (set(), [])
+        return
+    assert {name.split(".")[0] for name in other} == {"head", "stages"}
+    assert [name for name in other if name.startswith("stages.")] == [
+        "stages.0.blocks.0.attention.bias.values"
+    ]
+    assert notes == [
+        "given.safetensors: 1 table of positions is interpolated to 16x16",
+        "given.safetensors is for another number of classes than the 3 of the data: "
+        "the classifier begins anew",
+    ]
+
+
+def test_other_weights_to_begin_with_are_another_training(data: str, tmp_path: Path) -> None:
+    file, out = tmp_path / "given.safetensors", tmp_path / "out"
+    save_weights(build(SPEC, seed=8), file)
+    train_network(SPEC, data=data, epochs=1, folder=out, weights=file)
+    save_weights(build(SPEC, seed=9), file)
+    with pytest.raises(UsageError, match="its weights is different"):
+        train_network(SPEC, data=data, epochs=1, folder=out, weights=file)
+
+
 RECIPE = Recipe(rungs=(1, 2, 3, 4, 5, 6), batch=8, peak_rate=2e-2, shift=0.0)
 
 
@@ -62,10 +128,19 @@ class _Killed(BaseException):
     pass
 
 
-def _train(network: TinyHybrid, folder: Path, **changes: Any) -> Weights:
+def _train(network: TinyHybrid, folder: Path, **changes: Any) -> Kept:
     usual: dict[str, Any] = {"recipe": RECIPE, "plan": Plan(), "width": WIDTH, "seed": 0}
-    how = {**usual, "texts": {}, **changes}
-    return _train_to_end(network, tiny_dataset(), folder=folder, **how)
+    kept = {name: changes.pop(name) for name in ("on_point", "on_note") if name in changes}
+    texts = changes.pop("texts", {})
+    how = {**usual, **changes}
+
+    def loop(checkpoint: Path, on_point: OnPoint) -> tuple[CurvePoint, ...]:
+        note = kept.get("on_note")
+        return train(
+            network, tiny_dataset(), checkpoint=checkpoint, on_point=on_point, on_note=note, **how
+        )
+
+    return train_to_end(network, loop, folder=folder, texts=texts, **kept)
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -80,7 +155,6 @@ def test_best_and_last_weights_are_there_at_the_end(tmp_path: Path) -> None:
     assert best != weights.points[-1]  # or the test shows nothing
     assert _metadata(weights.best) == {
         "name": "tiny",
-        "data": "tiny 0123456789abcdef",
         "epoch": str(best.epoch),
         "accuracy": str(best.accuracy),
     }

@@ -171,7 +171,11 @@ CHECKUP_VALUES = (
     r"?activity\..*|clocks\..*|load|gpu|disks|advice",
     r"?backends\.\d+\.(?:precisions|missing|help)",
 )
-WEIGHTS = (r"(?:.*\.)?(?:sha256|loss|seconds)",)
+WEIGHTS = (
+    *RAN,
+    r"(?:.*\.)?(?:sha256|loss|seconds|created|probability)",
+    r"test\.worst\.\d+\.(?:image|class|predicted)",
+)
 TAU_VALUES = (
     r"?finding\.(?:rungs\.\d+\.median|.*\.agreement\..*|nulls\..*|ceiling\..*|spread\..*)",
     r"?candidates\.\d+\.(?:proxy|longer)\..*",

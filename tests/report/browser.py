@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_EMPTY = {"meta", "link", "br"}
+_EMPTY = {"meta", "link", "br", "img"}
 
 
 @dataclass

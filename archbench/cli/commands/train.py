@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,6 @@ from archbench.errors import StorageError
 
 if TYPE_CHECKING:
     from archbench.evaluate.training import Weights
-    from archbench.models import ArchSpec
-
-SCHEMA = "archbench.training/1"
 
 
 @click.command()
@@ -32,6 +28,12 @@ SCHEMA = "archbench.training/1"
     help="Image size; by default that of the network.",
 )
 @click.option("--batch", type=option.whole("batch", least=2), default=32)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=option.FILE,
+    help="Begin with these weights; for another number of classes the classifier begins anew.",
+)
 @option.SEED
 @option.mirror(default=True)
 @click.option(
@@ -50,20 +52,18 @@ SCHEMA = "archbench.training/1"
 def command(
     network: str,
     *,
-    data: str,
-    epochs: int,
     out: Path | None,
     resume: bool,
     overrides: tuple[str, ...],
     results: Path,
     **how: Any,
 ) -> None:
-    """Train NETWORK with the loop of the search, and keep its weights.
+    """Train NETWORK, keep its weights, and test them once at the end.
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
     from archbench.evaluate.training import train_network
-    from archbench.report.findings import weights as findings
+    from archbench.report.findings import training as findings
 
     spec = names.network(network, overrides=overrides, results=results)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
@@ -73,11 +73,9 @@ def command(
         try:
             weights = train_network(
                 spec,
-                data=data,
-                epochs=epochs,
                 folder=folder,
                 on_point=lambda point, path, sha256: progress.say(
-                    findings.point_text(point, epochs=epochs)
+                    findings.point_text(point, epochs=how["epochs"])
                 ),
                 on_progress=lambda done, total: progress("training, step", done, total),
                 on_note=progress.say,
@@ -93,10 +91,33 @@ def command(
             ) from None
     profile = command_line("archbench", "profile", network)
     finding = findings.trained(
-        _document(spec, weights, data=data),
+        weights.document(),
         next_step=f"use {command_line(weights.best)} (safetensors), or {profile}",
     )
-    console.tell(finding)
+    console.tell(finding, files=_write(weights, network=network, folder=folder))
+
+
+def _write(weights: Weights, *, network: str, folder: Path) -> list[Path]:
+    """The page of a training with its tables, beside the weights; all that is there then."""
+    from archbench.report.findings import training as findings
+
+    tested = weights.tested
+    commands = {
+        "Measure its latency": command_line("archbench", "profile", network),
+        "Look into its weights": command_line("archbench", "weights", "show", weights.best),
+        "Write its weights under timm's names": command_line(
+            "archbench", "weights", "convert", weights.best, "OUT.safetensors", "--to", "timm"
+        ),
+        "Do the same training again": option.typed_command("--resume", "--json"),
+    }
+    written = findings.write(
+        weights.document(),
+        folder,
+        images=tested.rows() if tested else (),
+        thumbnails=tested.thumbnails if tested else {},
+        commands=commands,
+    )
+    return [weights.best, weights.last, *written]
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
@@ -112,19 +133,3 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
         raise StorageError(
             "there is no training here to resume", place=str(folder), help=f"begin it: {again}"
         )
-
-
-def _document(spec: ArchSpec, weights: Weights, *, data: str) -> dict[str, Any]:
-    best = max(weights.points, key=lambda point: point.accuracy)
-    return {
-        "schema": SCHEMA,
-        "network": spec.name,
-        "digest": spec.digest,
-        "data": data,
-        "accuracy": weights.points[-1].accuracy,
-        "best_accuracy": best.accuracy,
-        "best_epoch": best.epoch,
-        "curve": [asdict(point) for point in weights.points],
-        "files": {"best": str(weights.best), "last": str(weights.last)},
-        "spec": spec.to_document(),
-    }

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -81,7 +81,7 @@ def load_weights(
     layout: str | None = None,
     key: str | None = None,
     interpolate: bool = False,
-    new_head: bool = False,
+    new_head: bool | None = False,
 ) -> Loaded:
     """Loads a file of weights into a network; on an error the network is as it was.
 
@@ -95,7 +95,7 @@ def load_weights(
 
     ``interpolate`` brings position embeddings and attention biases from the file's resolution to
     the network's; without it another one is refused. ``new_head`` leaves the classifiers as they
-    are in the network: for other classes.
+    are in the network: for other classes; None does so where the file is for another number.
 
     Raises:
         MissingError: There is no such file.
@@ -119,26 +119,6 @@ def load_weights(
     )
     network.load_state_dict({**own, **tensors})
     return loaded
-
-
-class ReadNetwork(NamedTuple):
-    """A network of a file of weights, its tensors under our names, and the file's sha256."""
-
-    spec: ArchSpec
-    tensors: Mapping[str, Tensor]
-    sha256: str
-
-
-def read_network(path: str | Path, *, key: str | None = None) -> ReadNetwork:
-    """The network that a file of weights holds: that of ours, or the published one of its size.
-
-    Raises:
-        ArchbenchError: As ``load_weights`` does, or no network is seen from the file.
-    """
-    file = read_weights(path_of(path, place="path"), key=key)
-    spec = _spec_of(file, asked=None)
-    tensors, _, _ = _read_into(file, asked=None, spec=spec, interpolate=True, new_head=False)
-    return ReadNetwork(spec, tensors, file.sha256)
 
 
 def save_weights(
@@ -265,7 +245,7 @@ def _own(network: nn.Module) -> tuple[ArchSpec, dict[str, Tensor]]:
 
 
 def _read_into(
-    file: WeightFile, *, asked: str | None, spec: ArchSpec, interpolate: bool, new_head: bool
+    file: WeightFile, *, asked: str | None, spec: ArchSpec, interpolate: bool, new_head: bool | None
 ) -> tuple[dict[str, Tensor], Loaded, FileForm]:
     """The tensors of a file that a network takes from it, under our names and of its sizes.
 
@@ -276,8 +256,10 @@ def _read_into(
     if own is not None:
         _check_same(file, own, spec, new_head=new_head)
     base = replace(spec, resolution=own.resolution) if own else spec
-    tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=new_head)
+    tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=bool(new_head))
     if found.num_classes != spec.num_classes:
+        if new_head is None:
+            return _read_into(file, asked=asked, spec=spec, interpolate=interpolate, new_head=True)
         raise file.refused(
             f"for {found.num_classes} classes, and the network has {spec.num_classes}",
             help=f"build it with num_classes {found.num_classes}, or ask for a new head "
@@ -316,7 +298,7 @@ def _other_map(file: WeightFile, key: str, *, found: ArchSpec, spec: ArchSpec) -
     )
 
 
-def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bool) -> None:
+def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bool | None) -> None:
     """Refuse weights of a network that computes something else, whatever their shapes."""
     fields = differing_fields(own, spec)
     if new_head:

@@ -1,0 +1,122 @@
+"""What is asked of a training, and with which network and weights does it begin?"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archbench.data import Data, name_of
+from archbench.errors import UsageError
+from archbench.evaluate.held_out import HeldOut
+from archbench.evaluate.kept_training import Loop
+from archbench.models import ArchSpec, Network, build, load_weights, proxy
+from archbench.models.weights.header import header
+from archbench.progress import Progress
+from archbench.train.step import derived_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """What is asked of a training; see ``archbench.evaluate.training.train_network``."""
+
+    target: ArchSpec
+    data: Data
+    folder: Path
+    epochs: int | None = None
+    batch: int | None = None
+    resolution: int | None = None
+    stem: str | None = None
+    weights: Path | None = None
+    seed: int = 0
+    device: str = "cpu"
+    mirror: bool = True
+    teacher: str | None = None
+    download: bool = False
+    on_progress: Callable[[int, int], None] | None = None
+    on_note: Callable[[str], None] | None = None
+    on_data: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """Tells what a person should know, if anybody listens."""
+        if self.on_note:
+            self.on_note(text)
+
+    def side(self) -> int:
+        """The side of the images in pixels: as asked, or the network's own.
+
+        Raises:
+            UsageError: That is not square, and no other was asked for.
+        """
+        height, width = self.target.resolution
+        if self.resolution is None and height != width:
+            raise UsageError(
+                f"the network's own resolution {height}x{width} is not square",
+                place="--resolution",
+                help=f"give the side of the images, for example --resolution {min(height, width)}",
+            )
+        return self.resolution or height
+
+    def data_name(self) -> str:
+        """The name of the data, whose images are put into the cache if they are an object."""
+        return name_of(self.data, resolution=self.side())
+
+    def network(self, *, num_classes: int) -> tuple[Network, dict[str, Any]]:
+        """The network as its training begins, and what is to be said of it in the facts.
+
+        Raises:
+            SpecError: It is illegal at this resolution.
+            WeightsError: The weights to begin with do not fit it.
+            MissingError: There is no file of them.
+        """
+        side, stem = self.side(), self.stem or ("as_is" if self.weights else "keep_grid")
+        spec = proxy(self.target, resolution=side, num_classes=num_classes, stem=stem)
+        spec.resolved()
+        network = build(spec, seed=derived_seed("weights", self.seed, 0))
+        facts = {"spec": spec.to_document(), "digest": spec.digest}
+        return network, {**facts, **({"weights": self._begin(network)} if self.weights else {})}
+
+    def _begin(self, network: Network) -> dict[str, Any]:
+        """Loads the weights to begin with; the file's name and sha256."""
+        assert self.weights is not None
+        loaded = load_weights(network, self.weights, interpolate=True, new_head=None)
+        name, side = self.weights.name, network.spec.resolution
+        if loaded.other_keys:
+            others = ", ".join(loaded.other_keys)
+            self.say(f"{name}: the weights {loaded.key} are taken, and not {others}")
+        if loaded.interpolated:
+            count = len(loaded.interpolated)
+            tables = "1 table of positions is" if count == 1 else f"{count} tables of positions are"
+            self.say(f"{name}: {tables} interpolated to {side}")
+        if loaded.fresh:
+            classes = f"another number of classes than the {network.spec.num_classes:,} of the data"
+            self.say(f"{name} is for {classes}: the classifier begins anew")
+        with self.weights.open("rb") as file:
+            return {"file": name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network that is ready to be trained, and how.
+
+    The facts say what is trained on what and how, JSON-able. The texts stand in the headers of
+    its weights.
+    """
+
+    network: Network
+    loop: Loop
+    facts: Mapping[str, Any]
+    texts: Mapping[str, str]
+    held_out: HeldOut
+
+
+def texts_of(spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut) -> dict[str, str]:
+    """What stands in the header of trained weights, so that images can be given to them later.
+
+    ``images`` holds as JSON the names of the ``classes`` and how the channels of an image are
+    normalised: ``mean`` and ``std`` of pixels from 0 to 1.
+    """
+    found = {"classes": images.class_names, "mean": images.mean, "std": images.std}
+    known = {"data": f"{data['data']} {data['data_digest']}", "images": json.dumps(found)}
+    return {**header(spec), **known}
