@@ -1,25 +1,20 @@
 """Which images does a name mean: from the cache where they lie there unchanged, else prepared.
 
 A file holds the images of all shares one after the other, then the labels, then a JSON document,
-then a footer with the sha256 of that document, in which the sha256 of all before it stands. A file
-cut short has no footer, and a turned bit does not pass.
+in which the sha256 of all before it stands.
 
 Format 1 is the only one so far; a file of another format is made anew.
 """
 
-import errno
 import hashlib
-import json
 import mmap
-import os
-import struct
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +23,7 @@ from archbench.bounds import BOUNDS
 from archbench.cache_folder import cache_folder
 from archbench.data.dataset import DataError, DataSet, Split
 from archbench.data.in_memory import source_in
+from archbench.data.kept_file import FORMAT, DamagedError, document_of, kept, with_footer, write
 from archbench.data.source import (
     SHARES,
     SOURCES,
@@ -38,19 +34,13 @@ from archbench.data.source import (
     source_of,
 )
 from archbench.digest import sha256_of
-from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
-from archbench.lock import locked
+from archbench.errors import ArchbenchError, MissingError, UsageError
 from archbench.progress import Progress, no_progress
 from archbench.registry import attribute_of, guest
 
-FORMAT = b"archbench data 1"
-FOOTER = struct.Struct("<Q32s16s")  # length and sha256 of the document, format
 BLOCK = 1 << 24
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
-
-class DamagedError(StorageError):
-    """A cached file that is not what was written."""
+Used = TypeVar("Used")
 
 
 def load(
@@ -78,12 +68,27 @@ def load(
         DataError: The data is there, but cannot be learnt from.
         StorageError: The cache cannot be read or written.
     """
+    request = request_for(
+        name, resolution=resolution, seed=seed, download=download, progress=progress
+    )
+    folder = cache or cache_folder()
+    return with_source(request, partial(cached, request=request, folder=folder))
+
+
+def request_for(
+    name: str, *, resolution: int, seed: int, download: bool, progress: Progress | None
+) -> DataRequest:
+    """What is asked of the source of a name, see ``load``.
+
+    Raises:
+        UsageError: The name, the resolution or the seed cannot be taken.
+    """
     kind, argument = source_of(name)
-    found = SOURCES.load(kind, place="data")
+    SOURCES.load(kind, place="data")
     check_resolution(resolution, place=name)
     if seed < 0:
         raise UsageError(f"the seed {seed}; 0 or more can be taken", place=name)
-    request = DataRequest(
+    return DataRequest(
         name=name,
         argument=argument,
         resolution=resolution,
@@ -91,15 +96,20 @@ def load(
         download=download,
         progress=progress or no_progress,
     )
-    theirs = guest(place=name, passes=(ArchbenchError, OSError))
+
+
+def with_source(request: DataRequest, use: Callable[[ImageSource], Used]) -> Used:
+    """What is had by use of the source that is asked for; its errors are told as ``load`` does."""
+    kind, _ = source_of(request.name)
+    found = SOURCES.load(kind, place="data")
+    theirs = guest(place=request.name, passes=(ArchbenchError, OSError))
     try:
         with theirs if SOURCES.is_outside(kind) else nullcontext():
-            source = _source(found, request)
-            return cached(source, request=request, folder=cache or cache_folder())
+            return use(_source(found, request))
     except OSError as error:  # of the source: the cache's own are no OSErrors
         raise MissingError(
             f"it cannot be read ({error.strerror or error})",
-            place=str(error.filename or name),
+            place=str(error.filename or request.name),
             help="see to its permissions and its disk",
         ) from error
 
@@ -128,79 +138,28 @@ def _source(found: Any, request: DataRequest) -> ImageSource:
 
 
 def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSet:
-    """The data set of a source, from a cache folder where it lies there, else made.
-
-    Two processes that want the same at once make it once: the second one waits. A file that was
-    damaged is made again, which the notes of the data set say.
+    """The data set of a source, from a cache folder where it lies there, else made; see ``kept``.
 
     Raises:
         StorageError: The cache cannot be read or written.
     """
-    kind, _ = source_of(request.name)
     settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
+    path = place_in(folder, request, settings, form=f"{request.resolution}px.images")
+
+    def make(file: BinaryIO) -> None:
+        writer = EntryWriter(file, request=request, place=str(path))
+        writer.finish(source.make(writer.add))
+
+    found, notes = kept(path, partial(_read, request=request), make, on_progress=request.progress)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def place_in(folder: Path, request: DataRequest, settings: Mapping[str, Any], *, form: str) -> Path:
+    """Where in a cache folder lies what these settings give; the form ends in the file's suffix."""
+    kind, _ = source_of(request.name)
     digest = sha256_of([FORMAT.decode(), kind, settings])[:16]
-    path = folder / "data" / f"{kind.rpartition(':')[2]}-{request.resolution}px-{digest}.images"
-    found = _kept(path, request)
-    if isinstance(found, DataSet):
-        return found
-    with _locked(path, request):
-        found = _kept(path, request)
-        if isinstance(found, DataSet):
-            return found
-        _make(source, request, path)
-        with _storing(str(path)):
-            made = _read(path, request)
-    if found is None:
-        return made
-    note = f"{path} was damaged ({found.message}) and has been made again"
-    return replace(made, notes=(*made.notes, note))
-
-
-def _kept(path: Path, request: DataRequest) -> DataSet | DamagedError | None:
-    """What lies at a path, or the damage if it is not what was written."""
-    try:
-        return _read(path, request)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except DamagedError as damage:
-        return damage
-    except OSError as error:
-        raise StorageError(
-            f"the cached images cannot be read ({error.strerror or error})",
-            place=str(path),
-            help="delete the file, and it is made again",
-        ) from error
-
-
-@contextmanager
-def _locked(path: Path, request: DataRequest) -> Iterator[None]:
-    """Holds the right to make a file; the kernel gives it back even after a kill -9."""
-    lock, doing = path.with_suffix(".lock"), "prepares the same data"
-    with ExitStack() as held:
-        with _storing(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(lock, doing=doing, on_progress=request.progress))
-        yield
-
-
-def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
-    """Write a file beside its place and move it there, so that no half of it is ever seen."""
-    with _storing(str(path)):
-        for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
-            left.unlink(missing_ok=True)
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb", buffering=0) as file:
-            writer = EntryWriter(file, request=request, place=str(path))
-            writer.finish(source.make(writer.add))
-            with _storing(str(path)):
-                os.fsync(file.fileno())
-        with _storing(str(path)):
-            Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    stem, _, suffix = form.rpartition(".")
+    return folder / "data" / f"{kind.rpartition(':')[2]}-{stem}-{digest}.{suffix}"
 
 
 class EntryWriter:
@@ -252,30 +211,11 @@ class EntryWriter:
             "shares": [[share, len(part)] for share, part in labels.items()],
             "sha256": self._sha256.hexdigest(),
         }
-        text = json.dumps(document).encode()
-        self._write(text + FOOTER.pack(len(text), hashlib.sha256(text).digest(), FORMAT))
+        self._write(with_footer(document))
 
     def _write(self, content: bytes) -> None:
-        # written, not mapped: a full disk then is an OSError and not a SIGBUS
         self._sha256.update(content)
-        left = memoryview(content)
-        with _storing(self._place):
-            while left:
-                left = left[self._file.write(left) :]
-
-
-@contextmanager
-def _storing(place: str) -> Iterator[None]:
-    """Turns a failure to write into one plain message."""
-    try:
-        yield
-    except OSError as error:
-        cause = "the disk is full" if error.errno in FULL else error.strerror or str(error)
-        raise StorageError(
-            f"the prepared images cannot be kept ({cause})",
-            place=place,
-            help="make room there, or set ARCHBENCH_CACHE to a folder that can be written",
-        ) from error
+        write(self._file, content, place=self._place)
 
 
 def _read(path: Path, request: DataRequest) -> DataSet:
@@ -286,7 +226,7 @@ def _read(path: Path, request: DataRequest) -> DataSet:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        document, end = _document(file, path)
+        document, end = document_of(file, path)
         _check(file, path, request, end=end, sha256=document["sha256"])
         private = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
         mapped = mmap.mmap(file.fileno(), 0, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE)
@@ -302,24 +242,6 @@ def _read(path: Path, request: DataRequest) -> DataSet:
         notes=tuple(document["notes"]),
         **dict(_splits(mapped, document)),
     )
-
-
-def _document(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
-    """The JSON document, and where the bytes before it end."""
-    size = file.seek(0, 2)
-    if size < FOOTER.size:
-        raise DamagedError("cut short", place=str(path))
-    file.seek(size - FOOTER.size)
-    length, sha256, form = FOOTER.unpack(file.read(FOOTER.size))
-    if form != FORMAT or length > size - FOOTER.size:
-        raise DamagedError("cut short, or of another format", place=str(path))
-    end = size - FOOTER.size - length
-    file.seek(end)
-    text = file.read(length)
-    if hashlib.sha256(text).digest() != sha256:
-        raise DamagedError("its description is not what was written", place=str(path))
-    document: dict[str, Any] = json.loads(text)
-    return document, end
 
 
 def _check(file: BinaryIO, path: Path, request: DataRequest, *, end: int, sha256: str) -> None:
