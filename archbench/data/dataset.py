@@ -41,21 +41,16 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """Three disjoint shares of labelled images at one resolution.
+class Described:
+    """What is known of a data set beside its images.
 
-    The held-out ``test`` split is for the final accuracy of the few that were picked. ``digest`` is
-    16 hex of the images, labels and class names of all shares; equal data prepared elsewhere has
-    the same. ``flip`` says whether a mirrored image keeps its label; digits do not. ``description``
-    labels synthetic data as such; ``notes`` are what a person should know before the start.
+    ``digest`` is 16 hex of the images, labels and class names of all shares; equal data prepared
+    elsewhere has the same. ``flip`` says whether a mirrored image keeps its label; digits do not.
+    ``description`` labels synthetic data as such; ``notes`` are what a person should know before
+    the start.
     """
 
-    name: str
-    resolution: int
     class_names: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split
     description: str
     digest: str
     flip: bool
@@ -66,11 +61,29 @@ class DataSet:
         """The number of classes, empty ones included."""
         return len(self.class_names)
 
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet(Described):
+    """Three disjoint shares of labelled images at one resolution.
+
+    The held-out ``test`` split is for the final accuracy of the few that were picked.
+    """
+
+    name: str
+    resolution: int
+    train: Split
+    validation: Split
+    test: Split
+
     @property
     def majority_share(self) -> float:
         """The best accuracy on ``validation`` of a guess that is always the same."""
-        labels = self.validation.labels
-        return float(labels.bincount().max()) / len(labels)
+        return share_of_majority(self.validation.labels)
+
+
+def share_of_majority(labels: torch.Tensor) -> float:
+    """How often the most frequent label is right."""
+    return float(labels.bincount().max()) / len(labels)
 
 
 def stratified_share(

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from archbench.data.member import Stored
+
 RECIPE = 2  # raise it with every change that changes a byte of an image
 ORIENTATION = 0x0112  # EXIF tag
 _BITS_PER_SAMPLE = 258  # TIFF tag
@@ -99,13 +101,14 @@ INKS = "are CMYK without a colour profile, so that their colours are approximate
 FLAT = "are one flat colour"
 
 
-def extent_of(path: Path) -> tuple[str, Extent] | None:
+def extent_of(path: Stored) -> tuple[str, Extent] | None:
     """The kind and the extent of a file with more than 8 bits a channel; None for all others.
 
     A file that cannot be read is None: it is refused when it is decoded.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        file = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
+        with Image.open(file, formats=FORMATS) as image:
             return extent_in(image)
     except BROKEN:
         return None

@@ -8,12 +8,12 @@ import hashlib
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,19 @@ from archbench.data.decoding import (
     extent_of,
     widen,
 )
-from archbench.data.source import SHARES, DataRequest, Share, Sink
+from archbench.data.member import Stored
+from archbench.data.source import (
+    SHARES,
+    DataFacts,
+    DataRequest,
+    FilesFound,
+    ImageSource,
+    Share,
+    Sink,
+)
 from archbench.data.tree import Item, shown
 
+RECIPE = 1  # raise it with every change that leaves out other files
 # the shares that must stay clean come first: an image that is in one of them is left out later
 ORDER: tuple[Share, ...] = ("test", "validation", "train")
 BLOCK = 256
@@ -38,6 +48,7 @@ LISTED = 5
 COUNTED_CLASSES = 12
 FEW_TO_VALIDATE = 300
 _SIDE = 8  # of the small copies by which pictures are compared
+_COMPARED_AT = 64  # pixels at which they are taken, so that no resolution gives other shares
 _PLAIN = 8.0  # standard deviation of a small copy below which too many look alike
 # how far small copies of one picture may differ, of that deviation and of 255: of 400 photographs
 # saved at three quarters of their size all differ by less, at half of it two thirds, and of 8,500
@@ -48,22 +59,32 @@ _MOST_ALIKE = 8.0
 
 @dataclass(kw_only=True)
 class Gathered:
-    """What came of the files: images of each share by label, and what was found of them.
+    """What came of the files: those that each share keeps, and what was found of them.
 
-    ``unreadable`` says why. ``copies`` are share, file left out, and the file of an earlier share
-    with the same bytes; ``resized`` likewise of the same picture at another size; ``alike`` are
-    pictures of the same size that were kept. ``disputed`` are files of the same bytes in two
-    classes; ``remarks`` are files by what was done to them; ``extents`` those of deep pixels.
+    ``contents`` is a hash of the kept. ``unreadable`` says why. ``copies`` are share, file left
+    out, and the file of an earlier share with the same bytes; ``resized`` likewise of the same
+    picture at another size; ``alike`` are pictures of the same size that were kept. ``disputed``
+    are files of the same bytes in two classes; ``remarks`` are files by what was done to them;
+    ``extents`` those of deep pixels.
     """
 
-    counts: dict[Share, Counter[int]] = field(default_factory=dict)
-    unreadable: list[tuple[Path, str]] = field(default_factory=list)
-    copies: list[tuple[Share, Path, Path]] = field(default_factory=list)
-    resized: list[tuple[Share, Path, Path]] = field(default_factory=list)
-    alike: list[tuple[Share, Path, Path]] = field(default_factory=list)
-    disputed: list[tuple[Path, Path]] = field(default_factory=list)
-    remarks: dict[str, list[Path]] = field(default_factory=dict)
+    kept: dict[Share, list[Item]] = field(default_factory=dict)
+    contents: Any = field(default_factory=hashlib.sha256)
+    unreadable: list[tuple[Stored, str]] = field(default_factory=list)
+    copies: list[tuple[Share, Stored, Stored]] = field(default_factory=list)
+    resized: list[tuple[Share, Stored, Stored]] = field(default_factory=list)
+    alike: list[tuple[Share, Stored, Stored]] = field(default_factory=list)
+    disputed: list[tuple[Stored, Stored]] = field(default_factory=list)
+    remarks: dict[str, list[Stored]] = field(default_factory=dict)
     extents: Mapping[str, Extent] = field(default_factory=dict)
+
+    def counts(self, share: Share) -> Counter[int]:
+        """Images of a share by label."""
+        return Counter(item.label for item in self.kept[share])
+
+    def with_facts(self, facts: DataFacts) -> FilesFound:
+        """The kept files, and what is known of them."""
+        return FilesFound(self.kept, self.extents, self.contents.hexdigest(), facts)
 
 
 class _Read(NamedTuple):
@@ -113,6 +134,20 @@ class _HeldOut:
         return [one if is_one else None for one, is_one in found]
 
 
+def source_of_files(
+    settings: Mapping[str, Any],
+    make: Callable[[Sink, DataRequest], FilesFound],
+    request: DataRequest,
+) -> ImageSource:
+    """A source of which ``make`` gathers the files."""
+
+    def find() -> FilesFound:
+        return make(lambda *images: None, replace(request, resolution=_COMPARED_AT))
+
+    settings = {**settings, "gathering": RECIPE}
+    return ImageSource(settings, lambda sink: make(sink, request).facts, find)
+
+
 def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequest) -> Gathered:
     """Decodes the files of all shares into a sink.
 
@@ -127,7 +162,7 @@ def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequ
         found.extents = _extents(shares, pool, request)
         read_item = partial(_read, resolution=request.resolution, extents=found.extents)
         for share in ORDER:
-            counts = found.counts[share] = Counter()
+            found.kept[share] = []
             here: list[_Read] = []
             for start in range(0, len(shares[share]), BLOCK):
                 request.progress("decoding images", done, total)
@@ -137,7 +172,7 @@ def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequ
                 if kept:
                     labels = [one.item.label for one in kept]
                     sink(share, np.stack([one.picture.pixels for one in kept]), np.array(labels))
-                    counts.update(labels)
+                    found.kept[share] += [one.item for one in kept]
                 if share != ORDER[-1]:
                     here += kept
                 done += len(block)
@@ -169,9 +204,12 @@ def _read(item: Item, resolution: int, extents: Mapping[str, Extent]) -> _Read |
     try:
         content = item.path.read_bytes()
         picture = decoded(content, resolution=resolution, extents=extents)
+        compared = picture
+        if resolution != _COMPARED_AT:
+            compared = decoded(content, resolution=_COMPARED_AT, extents=extents)
     except (OSError, UnreadableError) as error:
         return getattr(error, "strerror", None) or str(error)
-    square = Image.fromarray(picture.pixels.transpose(1, 2, 0))
+    square = Image.fromarray(compared.pixels.transpose(1, 2, 0))
     small = np.asarray(square.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
     return _Read(item, picture, hashlib.sha256(content).digest(), small.ravel())
 
@@ -199,6 +237,7 @@ def _kept(
             (found.resized if is_resized else found.alike).append((share, path, other.item.path))
             if is_resized:
                 continue
+        found.contents.update(f"{share} {one.item.label} ".encode() + one.sha256)
         for remark in one.picture.remarks:
             found.remarks.setdefault(remark, []).append(path)
         yield one
@@ -206,7 +245,7 @@ def _kept(
 
 def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[str, ...]:
     """What a person should know of the files: counts, those that were left out, small shares."""
-    lines = [f"{share}: {_counted(found.counts[share], class_names)}" for share in SHARES]
+    lines = [f"{share}: {_counted(found.counts(share), class_names)}" for share in SHARES]
     if broken := found.unreadable:
         listed = [f"{_name(path, root)} ({shown(reason)})" for path, reason in broken]
         lines.append(f"left out, unreadable: {_listed(listed)}")
@@ -220,11 +259,11 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
                 lines.append(f"{why.format(share)}: {_listed(same)}")
     if disputed := _pairs(found.disputed, root):
         lines.append(f"the same file in two classes, one of which is wrong: {_listed(disputed)}")
-    num_images = sum(counts.total() for counts in found.counts.values())
+    num_images = sum(map(len, found.kept.values()))
     for remark, paths in sorted(found.remarks.items()):
         lines.append(f"{len(paths):,} of {num_images:,} images {remark} ({_name(paths[0], root)})")
     lines += [extent.in_words(kind) for kind, extent in sorted(found.extents.items())]
-    if (count := found.counts["validation"].total()) < FEW_TO_VALIDATE:
+    if (count := len(found.kept["validation"])) < FEW_TO_VALIDATE:
         error = 50 / math.sqrt(count)
         lines.append(
             f"only {count} images to validate on: an accuracy has a standard error of up to "
@@ -233,7 +272,7 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
     return tuple(lines)
 
 
-def _pairs(pairs: Sequence[Sequence[Path]], root: Path) -> list[str]:
+def _pairs(pairs: Sequence[Sequence[Stored]], root: Path) -> list[str]:
     return [f"{_name(path, root)} = {_name(other, root)}" for path, other in pairs]
 
 
@@ -251,5 +290,5 @@ def _listed(texts: Sequence[str]) -> str:
     return f"{len(texts):,}: " + ", ".join(texts[:LISTED]) + (f" and {more:,} more" * (more > 0))
 
 
-def _name(path: Path, root: Path) -> str:
+def _name(path: Stored, root: Path) -> str:
     return shown(str(path.relative_to(root)))

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 
 from archbench.data.dataset import DataError, held_out_share
 from archbench.data.decoding import RECIPE as DECODING
-from archbench.data.image_files import gather, notes
-from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
+from archbench.data.image_files import gather, notes, source_of_files
+from archbench.data.source import DataFacts, DataRequest, FilesFound, ImageSource, Share, Sink
 from archbench.data.tree import Item, PassedOver, Tree, items_of, tree
 from archbench.errors import MissingError
 
@@ -193,7 +193,7 @@ def unpacked(
         "fingerprints": {name: images.fingerprint for name, images in trees.items()},
     }
 
-    def make(sink: Sink) -> DataFacts:
+    def make(sink: Sink, request: DataRequest) -> FilesFound:
         names = tuple(class_names())
         shares = _shares(trees, seed=request.seed)
         found = gather(sink, shares, request)
@@ -205,14 +205,15 @@ def unpacked(
         ]
         if (num_files := sum(map(len, shares.values()))) != num_published:
             lines.append(f"{num_files:,} files of the {num_published:,} published images are there")
-        return DataFacts(
+        facts = DataFacts(
             class_names=names,
             description=f"{title}, photographs of {len(names):,} classes",
             flip=True,
             notes=tuple(lines),
         )
+        return found.with_facts(facts)
 
-    return ImageSource(settings=settings, make=make)
+    return source_of_files(settings, make, request)
 
 
 def _shares(trees: Mapping[str, Tree], *, seed: int) -> dict[Share, list[Item]]:

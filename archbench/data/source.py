@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,9 @@ from archbench.registry import OUTSIDE, Registry
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from archbench.data.decoding import Extent
+    from archbench.data.tree import Item
 
 Share = Literal["train", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "validation", "test")
@@ -75,12 +78,28 @@ A share that was left cannot be taken up again.
 
 
 @dataclass(frozen=True)
+class FilesFound:
+    """The image files of each share that can be learnt from, and what is known of them.
+
+    ``contents`` is a hash of their bytes, labels and shares, wherever they lie.
+    """
+
+    items: Mapping[Share, Sequence[Item]]
+    extents: Mapping[str, Extent]
+    contents: str
+    facts: DataFacts
+
+
+@dataclass(frozen=True)
 class ImageSource:
     """A data set that could be made: cheap to have, costly to make.
 
     ``settings`` are all that the images depend on beside resolution and seed, as JSON values: the
     number of the way in which they are made (``recipe``), and a fingerprint of the files.
+    ``find`` gives the files themselves where the images lie in such: those whose images ``make``
+    makes, whatever the resolution.
     """
 
     settings: Mapping[str, Any]
     make: Callable[[Sink], DataFacts]
+    find: Callable[[], FilesFound] | None = None

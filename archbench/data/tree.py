@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archbench.data.dataset import DataError
+from archbench.data.member import Stored
 
 # as torchvision.datasets.ImageFolder takes them, and what else browsers give to the same formats
 SUFFIXES = (
@@ -33,7 +34,7 @@ _LISTED = 5
 class Item(NamedTuple):
     """An image file and the label of its class."""
 
-    path: Path
+    path: Stored
     label: int
 
 

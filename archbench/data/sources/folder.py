@@ -1,14 +1,23 @@
 """Photographs of the user's own: one folder per class, with or without ``train/`` and ``val/``."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from archbench.data.dataset import DataError, held_out_share
 from archbench.data.decoding import RECIPE as DECODING
-from archbench.data.image_files import Gathered, gather, notes
-from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, Sink
+from archbench.data.image_files import Gathered, gather, notes, source_of_files
+from archbench.data.source import (
+    SHARES,
+    DataFacts,
+    DataRequest,
+    FilesFound,
+    ImageSource,
+    Share,
+    Sink,
+)
 from archbench.data.tree import (
     Item,
     PassedOver,
@@ -58,10 +67,9 @@ def source(request: DataRequest) -> ImageSource:
         share: (found := trees.get(share)) and [str(found.root.resolve()), found.fingerprint]
         for share in SHARES
     }
-    return ImageSource(
-        settings={"recipe": RECIPE, "decoding": DECODING, "trees": marks},
-        make=lambda sink: _make(sink, request, root, trees, remarks),
-    )
+    settings = {"recipe": RECIPE, "decoding": DECODING, "trees": marks}
+    make = partial(_make, root=root, trees=trees, remarks=remarks)
+    return source_of_files(settings, make, request)
 
 
 def _trees(root: Path) -> tuple[dict[Share, Tree], list[str]]:
@@ -134,15 +142,20 @@ def _names(names: Sequence[str], found: Tree) -> str:
 
 
 def _make(
-    sink: Sink, request: DataRequest, root: Path, trees: Mapping[Share, Tree], remarks: list[str]
-) -> DataFacts:
+    sink: Sink,
+    request: DataRequest,
+    *,
+    root: Path,
+    trees: Mapping[Share, Tree],
+    remarks: list[str],
+) -> FilesFound:
     names = tuple(trees["train"].classes)
     shares, origin = _shares(trees, seed=request.seed)
     found = gather(sink, shares, request)
     _check_readable(found, names, root)
     passed_over = sum((found.passed_over for found in trees.values()), PassedOver())
     alike = [" and ".join(group) for group in look_alike(names)]
-    return DataFacts(
+    facts = DataFacts(
         class_names=names,
         description=f"images of {len(names):,} classes from {shown(str(root))}",
         flip=True,
@@ -154,6 +167,7 @@ def _make(
             *(f"these classes look alike and are two all the same: {pair}" for pair in alike),
         ),
     )
+    return found.with_facts(facts)
 
 
 def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list[Item]], list[str]]:
@@ -180,7 +194,8 @@ def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list
 def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
     """Refuses a class without images left, as they are broken or copies of held-out ones."""
     for share in ("train", "validation"):
-        empty = [name for label, name in enumerate(names) if not found.counts[share][label]]
+        counts = found.counts(share)
+        empty = [name for label, name in enumerate(names) if not counts[label]]
         if empty:
             num_copies = len(found.copies) + len(found.resized)
             causes = (
