@@ -33,7 +33,7 @@ class Room:
 
 # Optuna's storage is SQLAlchemy's and raises its errors. evaluate joins networks, a data set and
 # numbers, so it has to load the data set by its name, and it opens networks of other libraries, to
-# measure them like ours.
+# measure them like ours. RandAugment, as recipes name it, is timm's, so data own timm, too.
 TABLE = """
 command_line | |
 errors       | |
@@ -50,7 +50,7 @@ yaml_document | errors | yaml
 study        | |
 analysis     | study | pandas pyarrow moocore scipy
 models       | study | torch safetensors
-data         | | torch torchvision sklearn PIL
+data         | | torch torchvision sklearn PIL timm
 train        | data models study | torch
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
 space        | analysis models study |

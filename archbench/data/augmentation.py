@@ -1,11 +1,31 @@
-"""How does full training change an image at random, and how is one cut out for a test?"""
+"""How does full training change an image at random, and how is one cut out for a test?
+
+What is drawn comes from the generators of the process, from which timm and torchvision draw;
+``draw_from`` sets them for one image.
+"""
 
 import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from archbench.errors import UsageError
+import numpy as np
+import torch
+from PIL import Image, ImageOps
 
-INTERPOLATIONS = ("bicubic", "bilinear")
+from archbench.bounds import is_number
+from archbench.data.decoding import Extent, upright_rgb
+from archbench.errors import FOREIGN_FAULTS, UsageError, fault_text, library_absence
+
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_ERASED_AREA = (0.02, 1 / 3)  # Zhong et al. 2017 (arXiv:1708.04896), as in timm
+_ERASED_RATIO = (0.3, 1 / 0.3)
+_TRANSLATED = 0.45  # of the side at most, by RandAugment, as in timm
+_LONGEST = 8  # times the short side, what is resized of a picture for a test
+_MARGIN = 2  # a JPEG is decoded at a lower scale where this many times the pixels wanted are left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +44,8 @@ class Augmentation:
     out a last batch that is not full.
 
     For tests the short side is resized to ``floor(resolution / crop_share)`` pixels and the middle
-    square cut out. Channels have the mean and standard deviation subtracted and divided, of pixels
-    from 0 to 1; those of ImageNet if nothing else is said.
+    square cut out. Channels have the mean subtracted and are divided by the standard deviation, of
+    pixels from 0 to 1; those of ImageNet if nothing else is said.
 
     Raises:
         UsageError: A value is outside its range.
@@ -45,30 +65,208 @@ class Augmentation:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        for name in ("crop_scale", "crop_ratio", "mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML and JSON have lists
-        allowed = {
-            "crop_scale": (_is_range(self.crop_scale, most=1), "two ascending shares, 0.08, 1"),
-            "crop_ratio": (_is_range(self.crop_ratio), "two ascending ratios, 0.75, 1.33"),
-            "interpolation": (self.interpolation in INTERPOLATIONS, "bicubic or bilinear"),
-            "rand_augment": (
-                not self.rand_augment or self.rand_augment.startswith("rand-"),
-                "timm's string, such as rand-m9-mstd0.5-inc1, or nothing",
-            ),
-            "colour_jitter": (0 <= self.colour_jitter < math.inf, "a finite number, 0 or more"),
-            "repeats": (1 <= self.repeats <= 100, "1 to 100"),
-            "crop_share": (0 < self.crop_share <= 1, "a share above 0, up to 1"),
-            "mean": (len(self.mean) == 3 and all(map(math.isfinite, self.mean)), "three numbers"),
-            "std": (len(self.std) == 3 and 0 < min(self.std) < math.inf, "three positive numbers"),
-        }
-        for name in ("flip", "erasing"):
-            allowed[name] = (0 <= getattr(self, name) <= 1, "a probability, 0 to 1")
         for field in fields(self):
-            is_allowed, what = allowed.get(field.name, (True, ""))
-            if not is_allowed:
-                value, place = getattr(self, field.name), f"augmentation.{field.name}"
-                raise UsageError(f"{value!r} cannot be", place=place, help=f"use {what}")
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # of YAML or JSON
+                object.__setattr__(self, field.name, value := tuple(value))
+            is_allowed, allowed = _ALLOWED[field.name]
+            if not is_allowed(value):
+                place = f"augmentation.{field.name}"
+                raise UsageError(f"{value!r} cannot be", place=place, help=f"use {allowed}")
 
 
-def _is_range(pair: tuple[float, ...], *, most: float = 1e3) -> bool:
-    return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
+def _are_numbers(value: Any, count: int) -> bool:
+    numbers = value if isinstance(value, tuple) else ()
+    return len(numbers) == count and all(is_number(n) and math.isfinite(n) for n in numbers)
+
+
+def _is_range(value: Any, most: float) -> bool:
+    return _are_numbers(value, 2) and 0 < value[0] <= value[1] <= most
+
+
+def _is_probability(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
+
+
+_ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "crop_scale": (lambda v: _is_range(v, 1), "two ascending shares, such as 0.08, 1"),
+    "crop_ratio": (lambda v: _is_range(v, 100), "two ascending ratios, such as 0.75, 1.33"),
+    "interpolation": (lambda v: v in tuple(INTERPOLATIONS), "bicubic or bilinear"),
+    "flip": (_is_probability, "a probability, 0 to 1"),
+    "rand_augment": (
+        lambda v: isinstance(v, str) and (not v or v.startswith("rand-")),
+        "timm's string, such as rand-m9-mstd0.5-inc1, or nothing",
+    ),
+    "colour_jitter": (lambda v: is_number(v) and 0 <= v <= 100, "a number, 0 to 100"),
+    "erasing": (_is_probability, "a probability, 0 to 1"),
+    "repeats": (lambda v: is_number(v, is_whole=True) and 1 <= v <= 100, "1 to 100"),
+    "drop_last": (lambda v: isinstance(v, bool), "true or false"),
+    "crop_share": (lambda v: is_number(v) and 0.1 <= v <= 1, "a share of the side, 0.1 to 1"),
+    "mean": (lambda v: _are_numbers(v, 3), "three numbers"),
+    "std": (lambda v: _are_numbers(v, 3) and min(v) > 0, "three numbers above 0"),
+}
+
+
+class Erased(NamedTuple):
+    """The place of a rectangle, and the noise, (3, h, w), that lies there after normalising."""
+
+    top: int
+    left: int
+    noise: np.ndarray
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Puts the generators of the process back to where they were, afterwards."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+def draw_from(*key: int) -> None:
+    """Sets the generators of the process by whole numbers, not negative."""
+    seeds = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(int(seeds[1]))
+    torch.default_generator.manual_seed(int(seeds[2]))
+
+
+def random_crop(
+    image: Image.Image,
+    *,
+    augmentation: Augmentation,
+    resolution: int,
+    extents: Mapping[str, Extent],
+) -> Image.Image:
+    """A crop of an opened picture, drawn at random and resized, RGB.
+
+    Raises:
+        UnreadableError: It cannot be brought to 8 bits; see ``upright_rgb``.
+    """
+    from torchvision.transforms import RandomResizedCrop
+
+    scale, ratio = list(augmentation.crop_scale), list(augmentation.crop_ratio)
+    top, left, height, width = RandomResizedCrop.get_params(image, scale, ratio)
+    box = (left, top, left + width, top + height)
+
+    def cut(plain: Image.Image) -> Image.Image:
+        share = plain.width / whole  # less than 1 where it was decoded at a lower scale
+        cropped = plain.crop(tuple(round(edge * share) for edge in box))
+        return cropped.resize((resolution, resolution), INTERPOLATIONS[augmentation.interpolation])
+
+    whole = image.width
+    _draft(image, resolution / min(width, height))
+    picture, _ = upright_rgb(image, cut, extents=extents)
+    return picture
+
+
+def changed(picture: Image.Image, *, augmentation: Augmentation) -> Image.Image:
+    """A square picture, mirrored and changed at random."""
+    if torch.rand(1) < augmentation.flip:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for change in _changes(augmentation, picture.width):
+        picture = change(picture)
+    return picture
+
+
+def middle_crop(
+    image: Image.Image,
+    *,
+    augmentation: Augmentation,
+    resolution: int,
+    extents: Mapping[str, Extent],
+) -> Image.Image:
+    """The middle square of an opened picture, RGB, as tests see it.
+
+    Raises:
+        UnreadableError: It cannot be brought to 8 bits; see ``upright_rgb``.
+    """
+    from torchvision.transforms import functional as F
+
+    side = math.floor(resolution / augmentation.crop_share)
+
+    def cut(plain: Image.Image) -> Image.Image:
+        longest = _LONGEST * min(plain.size)  # more would only fill the memory
+        inner = F.center_crop(plain, [min(longest, edge) for edge in plain.size[::-1]])
+        resized = F.resize(inner, [side], INTERPOLATIONS[augmentation.interpolation])
+        return F.center_crop(resized, [resolution, resolution])
+
+    _draft(image, side / min(image.size))
+    picture, _ = upright_rgb(image, cut, extents=extents)
+    return picture
+
+
+def erased(augmentation: Augmentation, resolution: int) -> Erased | None:
+    """What is erased of an image, at random; None where nothing is."""
+    from torchvision.transforms import RandomErasing
+
+    if not augmentation.erasing or torch.rand(1) >= augmentation.erasing:
+        return None
+    whole = torch.empty(()).expand(3, resolution, resolution)
+    top, left, height, _, noise = RandomErasing.get_params(whole, _ERASED_AREA, _ERASED_RATIO)
+    return None if height == resolution else Erased(top, left, noise.numpy())
+
+
+def require_changes(augmentation: Augmentation, resolution: int) -> None:
+    """Refuses changes of images that cannot be made here.
+
+    Raises:
+        MissingError: timm, which makes them, is not installed.
+        UsageError: timm does not take the string.
+    """
+    if augmentation.rand_augment and (missing := library_absence("timm", extra="train")):
+        raise missing
+    try:
+        _changes(augmentation, resolution)
+    except FOREIGN_FAULTS as error:
+        raise UsageError(
+            f"timm does not take {augmentation.rand_augment!r} ({fault_text(error)})",
+            place="augmentation.rand_augment",
+            help="say it as timm does, such as rand-m9-mstd0.5-inc1",
+        ) from error
+
+
+def _draft(image: Image.Image, scale: float) -> None:
+    """Has a JPEG decoded at 1/2, 1/4 or 1/8 where more than that is left of it at a scale.
+
+    Decoding then takes a fraction of the time.
+    """
+    wanted = [math.ceil(_MARGIN * scale * edge) for edge in image.size]
+    image.draft("RGB", (wanted[0], wanted[1]))
+
+
+@lru_cache(maxsize=8)
+def _changes(
+    augmentation: Augmentation, resolution: int
+) -> tuple[Callable[[Image.Image], Image.Image], ...]:
+    """RandAugment with the parameters of timm's ``create_transform``, and colour jitter."""
+    changes: list[Callable[[Image.Image], Image.Image]] = []
+    if augmentation.rand_augment:
+        from timm.data.auto_augment import rand_augment_transform
+
+        parameters = {
+            "translate_const": int(_TRANSLATED * resolution),
+            "img_mean": tuple(min(255, round(255 * channel)) for channel in augmentation.mean),
+            "interpolation": INTERPOLATIONS[augmentation.interpolation],
+        }
+        rand_augment = rand_augment_transform(augmentation.rand_augment, parameters)
+        for operation in rand_augment.ops:
+            if operation.name.startswith("Posterize"):
+                operation.aug_fn = _posterized
+        changes.append(rand_augment)
+    if augmentation.colour_jitter:
+        from torchvision.transforms import ColorJitter
+
+        changes.append(ColorJitter(*3 * [augmentation.colour_jitter]))
+    return tuple(changes)
+
+
+def _posterized(image: Image.Image, bits: int, **_: object) -> Image.Image:
+    """As timm does it, but for 0 bits: black, where Pillow from 13 on would refuse."""
+    if bits >= 8:
+        return image
+    return ImageOps.posterize(image, bits) if bits else Image.new(image.mode, image.size)

@@ -1,11 +1,33 @@
 """Are images changed as timm and torchvision change them?"""
 
+import io
+import random
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode
 
-from archbench.data.augmentation import Augmentation
+from archbench.data.augmentation import (
+    Augmentation,
+    changed,
+    draw_from,
+    erased,
+    generators_kept,
+    middle_crop,
+    random_crop,
+    require_changes,
+)
+from archbench.data.decoding import opened
 from archbench.errors import UsageError
+
+PHOTO = Image.fromarray(
+    np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+).resize((400, 300), Image.Resampling.BICUBIC)
+S = 32
 
 
 @pytest.mark.parametrize(
@@ -13,16 +35,23 @@ from archbench.errors import UsageError
     [
         ("crop_scale", (0.5, 0.2), "two ascending shares"),
         ("crop_scale", (0, 1), "two ascending shares"),
+        ("crop_scale", 3, "two ascending shares"),
         ("crop_ratio", (1,), "two ascending ratios"),
         ("interpolation", "nearest", "bicubic or bilinear"),
+        ("interpolation", None, "bicubic or bilinear"),
         ("flip", 1.5, "a probability"),
+        ("flip", "often", "a probability"),
         ("rand_augment", "m9", "timm's string"),
-        ("colour_jitter", -1, "0 or more"),
-        ("erasing", -0.1, "a probability"),
+        ("rand_augment", 9, "timm's string"),
+        ("colour_jitter", -1, "0 to 100"),
+        ("erasing", float("nan"), "a probability"),
         ("repeats", 0, "1 to 100"),
-        ("crop_share", 0, "above 0"),
+        ("repeats", 1.5, "1 to 100"),
+        ("drop_last", 1, "true or false"),
+        ("crop_share", 0, "0.1 to 1"),
         ("mean", (0.5,), "three numbers"),
-        ("std", (0.5, 0, 0.5), "three positive numbers"),
+        ("mean", (0.5, 0.5, "a"), "three numbers"),
+        ("std", (0.5, 0, 0.5), "three numbers above 0"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(field: str, value: Any, told: str) -> None:
@@ -34,3 +63,130 @@ def test_lists_of_a_file_are_taken_for_pairs() -> None:
     assert Augmentation(crop_scale=[0.3, 1], mean=[0.5] * 3) == Augmentation(
         crop_scale=(0.3, 1), mean=(0.5, 0.5, 0.5)
     )
+
+
+def test_a_string_that_timm_does_not_take_is_refused() -> None:
+    pytest.importorskip("timm", reason="RandAugment is timm's")
+    require_changes(Augmentation(rand_augment="rand-m9-mstd0.5-inc1"), S)
+    with pytest.raises(UsageError, match=r"timm does not take 'rand-m9-q1' .*say it as timm does"):
+        require_changes(Augmentation(rand_augment="rand-m9-q1"), S)
+
+
+def _ours(augmentation: Augmentation, seed: int) -> np.ndarray:
+    draw_from(seed)
+    crop = random_crop(PHOTO, augmentation=augmentation, resolution=S, extents={})
+    return np.asarray(changed(crop, augmentation=augmentation))
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_crop_flip_and_jitter_are_torchvision_s_from_the_same_draws(interpolation: str) -> None:
+    theirs = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(S, interpolation=InterpolationMode(interpolation)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ColorJitter(0.4, 0.4, 0.4),
+        ]
+    )
+    augmentation = Augmentation(colour_jitter=0.4, interpolation=interpolation)
+    with generators_kept():
+        for seed in range(8):
+            ours = _ours(augmentation, seed)
+            draw_from(seed)
+            assert np.array_equal(ours, np.asarray(theirs(PHOTO)))
+
+
+def test_rand_augment_is_timm_s_with_the_parameters_of_its_transforms() -> None:
+    timm_data = pytest.importorskip("timm.data", reason="RandAugment is timm's")
+    text = "rand-m9-mstd0.5-inc1"
+    whole = timm_data.create_transform(
+        S, is_training=True, auto_augment=text, interpolation="bicubic", hflip=0.5
+    )
+    crop, flip, rand_augment = whole.transforms[:3]
+    augmentation = Augmentation(rand_augment=text)
+    own_crop = transforms.RandomResizedCrop(S, interpolation=InterpolationMode.BICUBIC)
+    assert (crop.scale, crop.ratio) == (augmentation.crop_scale, augmentation.crop_ratio)
+    num_refused = 0
+    with generators_kept():
+        for seed in range(100):
+            ours = _ours(augmentation, seed)
+            draw_from(seed)
+            try:
+                wanted = rand_augment(flip(own_crop(PHOTO)))
+            except ValueError:  # timm asks Pillow for 0 bits, which it refuses from 13 on
+                num_refused += 1
+                continue
+            assert np.array_equal(ours, np.asarray(wanted))
+    assert num_refused < 5
+
+
+def test_to_posterize_to_no_bits_gives_black() -> None:
+    pytest.importorskip("timm", reason="RandAugment is timm's")
+    always = Augmentation(rand_augment="rand-m10-p1.0-n30-inc1")
+    with generators_kept():
+        assert any(not _ours(always, seed).any() for seed in range(40))
+
+
+def test_a_test_sees_what_torchvision_cuts_out() -> None:
+    theirs = transforms.Compose(
+        [
+            transforms.Resize(36, interpolation=InterpolationMode.BICUBIC),
+            transforms.CenterCrop(S),
+        ]
+    )
+    for photo in (PHOTO, PHOTO.rotate(90, expand=True), PHOTO.resize((40, 50))):
+        ours = middle_crop(photo, augmentation=Augmentation(), resolution=S, extents={})
+        assert np.array_equal(np.asarray(ours), np.asarray(theirs(photo)))
+
+
+def test_a_test_of_a_long_strip_takes_its_middle() -> None:
+    strip = Image.new("RGB", (60_000, 10))
+    strip.paste((9, 9, 9), (29_000, 0, 31_000, 10))
+    ours = middle_crop(strip, augmentation=Augmentation(), resolution=S, extents={})
+    assert np.asarray(ours).min() == np.asarray(ours).max() == 9
+
+
+def test_a_large_jpeg_is_cropped_as_if_decoded_whole() -> None:
+    content = io.BytesIO()
+    PHOTO.resize((1600, 1200), Image.Resampling.BICUBIC).save(content, "JPEG", quality=95)
+    augmentation = Augmentation(crop_scale=(0.3, 1))
+    theirs = transforms.RandomResizedCrop(
+        S, scale=(0.3, 1), interpolation=InterpolationMode.BICUBIC
+    )
+    with generators_kept():
+        for seed in range(4):
+            draw_from(seed)
+            with opened(content.getvalue()) as image:
+                ours = random_crop(image, augmentation=augmentation, resolution=S, extents={})
+                assert image.width < 1600
+            draw_from(seed)
+            wanted = theirs(Image.open(content))
+            assert np.abs(np.asarray(ours).astype(int) - np.asarray(wanted)).mean() < 2
+
+
+def test_erasing_is_torchvision_s_with_the_ranges_of_timm() -> None:
+    theirs = transforms.RandomErasing(1.0, (0.02, 1 / 3), (0.3, 1 / 0.3), value="random")
+    with generators_kept():
+        for seed in range(20):
+            draw_from(seed)
+            found = erased(Augmentation(erasing=1.0), S)
+            assert found is not None
+            image = torch.full((3, S, S), 9.0)
+            _, height, width = found.noise.shape
+            rows, columns = slice(found.top, found.top + height), slice(found.left, None)
+            image[:, rows, columns][..., :width] = torch.from_numpy(found.noise)
+            draw_from(seed)
+            assert torch.equal(image, theirs(torch.full((3, S, S), 9.0)))
+        shares = [bool(erased(Augmentation(erasing=0.25), S)) for _ in range(400)]
+    assert 70 < sum(shares) < 130
+    assert erased(Augmentation(), S) is None
+
+
+def test_draws_leave_the_generators_of_the_process_alone() -> None:
+    def next_draws() -> tuple[float, float, float]:
+        with generators_kept():
+            return random.random(), np.random.rand(), float(torch.rand(1))
+
+    before = next_draws()
+    with generators_kept():
+        _ours(Augmentation(colour_jitter=0.4), 3)
+    assert next_draws() == before
