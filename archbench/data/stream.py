@@ -1,0 +1,296 @@
+"""How do images of full training come from their files to the network, batch by batch?
+
+B images of a batch, S side in pixels.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archbench.bounds import require_within
+from archbench.cache_folder import cache_folder
+from archbench.data.augmentation import Augmentation, require_changes
+from archbench.data.cache import cached, request_for, with_source
+from archbench.data.dataset import DataSet, Described, Split, share_of_majority
+from archbench.data.files import FileList, Files, file_list
+from archbench.data.pictures import ORDER, PART, Made, Pictures, Task
+from archbench.data.source import SHARES, DataRequest, ImageSource, Share
+from archbench.data.workers import Workers
+from archbench.errors import UsageError
+from archbench.progress import Progress
+
+_ROUND = 256  # to a multiple of which an epoch with repeats is rounded down
+
+
+def open_stream(
+    name: str,
+    *,
+    resolution: int,
+    augmentation: Augmentation,
+    batch: int,
+    seed: int,
+    workers: int,
+    rank: int = 0,
+    world: int = 1,
+    split_seed: int = 0,
+    device: str | torch.device = "cpu",
+    cache: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> "Stream":
+    """The images of a name of data, read and changed while a network learns from them.
+
+    Names, ``split_seed``, cache and ``download`` are those of ``archbench.data.load``, and so are
+    the shares: files that it leaves out are left out here. Of names that have no image files, and
+    of Datasets, the images are those of ``load``, crops are drawn from these squares, and tests see
+    them whole.
+
+    The seed draws order and changes of the images. ``batch`` is the number of images of a step of
+    this process, the ``rank``-th of ``world``; step by step all processes together see what one
+    sees with the batch of all. The work is done by so many worker processes, by this one with 0.
+    Batches lie on the device.
+
+    Raises:
+        UsageError: An argument cannot be taken, or the training images do not fill one batch.
+        MissingError: The data is not there or cannot be read, or a library is not installed.
+        DataError: The data is there, but cannot be learnt from.
+        StorageError: The cache cannot be read or written.
+    """
+    require_within("batch", batch, place="batch")
+    if workers != 0:
+        require_within("workers", workers, place="workers")
+    if not 0 <= rank < world:
+        raise UsageError(f"rank {rank} of {world} processes", place="rank", help="0 is the first")
+    require_changes(augmentation, resolution)
+    request = request_for(
+        name, resolution=resolution, seed=split_seed, download=download, progress=progress
+    )
+    found = with_source(request, partial(_found, request=request, folder=cache or cache_folder()))
+    _check_steps(len(found.train), augmentation, batch=batch, world=world)
+    pictures = Pictures(
+        shares={share: getattr(found, share) for share in SHARES},
+        extents=found.extents if isinstance(found, FileList) else {},
+        augmentation=augmentation if found.flip else replace(augmentation, flip=0.0),
+        resolution=resolution,
+        seed=seed,
+    )
+    feed = _Feed(
+        pictures=pictures,
+        workers=Workers(pictures, count=workers),
+        num_workers=workers,
+        batch=batch,
+        rank=rank,
+        world=world,
+        device=torch.device(device),
+    )
+    held = f"crops are drawn from squares of {resolution} px, and tests see these whole"
+    return Stream(
+        name=name,
+        resolution=resolution,
+        train=TrainingShare(name="train", feed=feed),
+        validation=HeldOutShare(name="validation", feed=feed),
+        test=HeldOutShare(name="test", feed=feed),
+        **{
+            **{field.name: getattr(found, field.name) for field in fields(Described)},
+            "notes": found.notes if isinstance(found, FileList) else (*found.notes, held),
+        },
+    )
+
+
+def _check_steps(number: int, augmentation: Augmentation, *, batch: int, world: int) -> None:
+    """Refuses a batch that no epoch fills, and a last one that processes cannot share evenly."""
+    length = epoch_length(number, repeats=augmentation.repeats)
+    left = length % (batch * world)
+    if augmentation.drop_last and length < batch * world:
+        raise UsageError(
+            f"{length:,} training images do not fill one batch of {batch * world:,}",
+            place="batch",
+            help="use a smaller batch, or drop_last: false",
+        )
+    if not augmentation.drop_last and left % world:
+        raise UsageError(
+            f"the last batch of {left:,} images cannot be shared evenly by {world} processes",
+            place="batch",
+            help="use drop_last: true",
+        )
+
+
+def _found(source: ImageSource, *, request: DataRequest, folder: Path) -> FileList | DataSet:
+    if source.find:
+        return file_list(source, request=request, folder=folder)
+    return cached(source, request=request, folder=folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Feed:
+    """Who makes images, and how many at a time for which process and device."""
+
+    pictures: Pictures
+    workers: Workers
+    num_workers: int
+    batch: int
+    rank: int
+    world: int
+    device: torch.device
+
+    def whole(self, step: int) -> slice:
+        """The places of a step's images of this process among those of all steps."""
+        all_ = self.batch * self.world
+        return slice(step * all_ + self.rank, (step + 1) * all_, self.world)
+
+    def images(self, tasks: Sequence[Task]) -> Iterator[Tensor]:
+        """The images of each task, float32 (B, 3, S, S), normalised."""
+        parts = (part for task in tasks for part in task.parts())
+        ahead = 2 * max(self.num_workers, math.ceil(self.batch / PART))
+        made = self.workers.in_order(parts, ahead=ahead)
+        for task in tasks:
+            yield self._batch([next(made) for _ in task.parts()])
+
+    def _batch(self, made: Sequence[Made]) -> Tensor:
+        S, how = self.pictures.resolution, self.pictures.augmentation
+        pixels = torch.frombuffer(bytearray().join(part.images for part in made), dtype=torch.uint8)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        pixels = pixels.to(self.device, non_blocking=True).view(-1, 3, S, S)
+        mean, std = (
+            torch.tensor(one, device=self.device).mul_(255).view(3, 1, 1)
+            for one in (how.mean, how.std)
+        )
+        images = torch.sub(pixels, mean).mul_(1 / std)
+        for part, holes in enumerate(one.erased for one in made):
+            for at, hole in holes:
+                noise = torch.from_numpy(hole.noise).to(self.device)
+                beyond = images[part * PART + at, :, hole.top :, hole.left :]
+                beyond[:, : noise.shape[1], : noise.shape[2]] = noise
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What a share is, whatever it is used for."""
+
+    name: Share
+    feed: _Feed
+
+    @property
+    def labels(self) -> Tensor:
+        """The label of each image, int64 (N,)."""
+        return torch.as_tensor(self._pictures.labels)
+
+    @property
+    def _pictures(self) -> Files | Split:
+        return self.feed.pictures.shares[self.name]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def path(self, index: int) -> str:
+        """Where an image lies, in words where it has no file."""
+        found = self._pictures
+        return f"{self.name} image {index}" if isinstance(found, Split) else str(found.path(index))
+
+
+class TrainingShare(_Part):
+    """Images to train on, changed at random in each epoch."""
+
+    @property
+    def num_steps(self) -> int:
+        """Batches of this process in an epoch."""
+        how = self.feed.pictures.augmentation
+        ratio = epoch_length(len(self), repeats=how.repeats) / (self.feed.batch * self.feed.world)
+        return math.floor(ratio) if how.drop_last else math.ceil(ratio)
+
+    def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, S, S), float32 and normalised, and labels, (B,), of the steps from one on.
+
+        What an image looks like depends on the seed, the epoch and its place in it alone, not on
+        the number of workers and processes, nor on the first step.
+
+        Raises:
+            DataError: A file is gone, or damaged.
+            MissingError: A worker was ended from outside.
+        """
+        feed, repeats = self.feed, self.feed.pictures.augmentation.repeats
+        seed = np.random.SeedSequence((feed.pictures.seed, ORDER, epoch)).generate_state(1)
+        order = epoch_order(len(self), seed=int(seed[0]), repeats=repeats)
+        places = np.arange(len(order))
+        steps = [feed.whole(step) for step in range(first_step, self.num_steps)]
+        tasks = [Task(self.name, order[step], epoch, places[step]) for step in steps]
+        for task, images in zip(tasks, feed.images(tasks), strict=True):
+            yield images, self.labels[task.indices].to(feed.device)
+
+
+class HeldOutShare(_Part):
+    """Images to test on."""
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Images (B, 3, S, S), labels and numbers, (B,), of all images that fall to this process.
+
+        Raises:
+            DataError: A file is gone, or damaged.
+            MissingError: A worker was ended from outside.
+        """
+        number, feed = np.arange(len(self)), self.feed
+        num_steps = math.ceil(len(self) / (feed.batch * feed.world))
+        parts = [number[feed.whole(step)] for step in range(num_steps)]
+        tasks = [Task(self.name, indices) for indices in parts if len(indices)]
+        for task, images in zip(tasks, feed.images(tasks), strict=True):
+            yield images, self.labels[task.indices].to(feed.device), torch.as_tensor(task.indices)
+
+
+def epoch_length(number: int, *, repeats: int) -> int:
+    """Images of an epoch, of so many different ones; as timm's ``RepeatAugSampler``."""
+    return number if repeats == 1 or number < _ROUND else number // _ROUND * _ROUND
+
+
+def epoch_order(number: int, *, seed: int, repeats: int) -> np.ndarray:
+    """Which images an epoch has, in order; with repeats the copies of one follow one another.
+
+    Processes take the images in turn, so that the copies of one fall to different ones.
+    """
+    length = epoch_length(number, repeats=repeats)
+    order = torch.randperm(number, generator=torch.Generator().manual_seed(seed)).numpy()
+    return order[: math.ceil(length / repeats)].repeat(repeats)[:length]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Described):
+    """Three disjoint shares of labelled images that are read while a network learns from them.
+
+    It has what a ``DataSet`` has, but for the images, and has to be closed. ``digest`` is 16 hex of
+    the contents of all files, their labels and shares.
+    """
+
+    name: str
+    resolution: int
+    train: TrainingShare
+    validation: HeldOutShare
+    test: HeldOutShare
+
+    @property
+    def majority_share(self) -> float:
+        """The best accuracy on ``validation`` of a guess that is always the same."""
+        return share_of_majority(self.validation.labels)
+
+    def close(self) -> None:
+        """End the workers."""
+        self.train.feed.workers.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
