@@ -17,7 +17,7 @@ from archbench.models.weights.weight_file import write_safetensors
 from archbench.study.atomic_file import write_atomically
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
-from archbench.train.loop import OnPoint
+from archbench.train.resumable import OnPoint
 
 DOCUMENT = "training.json"
 

@@ -20,9 +20,10 @@ from archbench.models.network import Written
 from archbench.progress import Progress, no_progress
 from archbench.study.study_folder import path_of
 from archbench.study.trial import CurvePoint
-from archbench.train.loop import OnPoint, train
+from archbench.train.loop import train
 from archbench.train.plan import choose_plan
 from archbench.train.recipe import Plan, Recipe
+from archbench.train.resumable import OnPoint
 from archbench.train.teacher import teacher_for
 
 SCHEMA = "archbench.training/1"

@@ -113,3 +113,21 @@ def chain(
         layers += [made] if convolution.norm == "batch" else both
         layers.append(activation(activation_name))
     return nn.Sequential(*(layers if is_last_active else layers[:-1]))
+
+
+def chain_layers(
+    convolutions: Sequence[Convolution], names: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Outputs and inputs of the layers of ``chain``, for ``Channels``.
+
+    The names are of the channels that enter, and of those that leave each convolution.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    place = 0
+    for spec, inputs, outputs in zip(convolutions, names, names[1:], strict=False):
+        found[str(place)] = outputs, inputs if spec.groups == 1 else ""
+        if spec.norm == "layer":
+            place += 1
+            found[str(place)] = outputs, ""
+        place += 2
+    return found

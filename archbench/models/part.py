@@ -18,6 +18,7 @@ from torch import nn
 from archbench.bounds import is_number
 from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
 from archbench.models.arithmetic import Work
+from archbench.models.channels import Channels
 from archbench.registry import Registry
 
 Role = Literal["embed", "block"]
@@ -178,6 +179,13 @@ class Part(Checked, ABC):
         grid of the map among them to tokens of the same shape.
         """
 
+    def named_channels(self, site: Site) -> Channels:
+        """Which channels the layers of a resolved spec have, so that others may inherit them.
+
+        Of a part that does not say, a layer is inherited whole or not at all.
+        """
+        return Channels({}, {})
+
 
 class Embed(Part):
     """How a feature map enters a stage: (grid, width) to (grid, width)."""
@@ -192,6 +200,10 @@ class Embed(Part):
         """
         assert self.stride is not None
         return grid.strided(kernel=1, stride=self.stride, padding=0)
+
+    def carries_on(self, site: Site) -> bool:
+        """Whether a channel that leaves is the one that entered, with something added."""
+        return False
 
     def with_stride_near(self, stride: float) -> Self:
         """The same embed at the legal stride nearest to a wanted one."""

@@ -160,56 +160,90 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the next step depends on, by name."""
-        moments = {
-            f"optimizer/{index}/{key}": value
-            for index, values in self._optimizer.state_dict()["state"].items()
-            for key, value in values.items()
-        }
-        return {f"network/{k}": v for k, v in self.network.state_dict().items()} | moments
+        return training_state(self.network, self._optimizer)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts back what ``state`` gave, in a network of the same signature."""
-        weights: dict[str, Tensor] = {}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            match name.split("/"):
-                case "network", key:
-                    weights[key] = tensor
-                case _, index, key:
-                    moments.setdefault(int(index), {})[key] = tensor
-        self.network.load_state_dict(weights)
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-    def signature(self) -> str:
-        """Sixteen hexadecimal digits of the names, shapes and types of the network's tensors."""
-        state = self.network.state_dict()
-        lines = [f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in state.items()]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        restore_training(self.network, self._optimizer, tensors)
 
     def _loss(
         self, outputs: Tensor | tuple[Tensor, ...], labels: Tensor, taught: Tensor | None
     ) -> Tensor:
-        """The mean over the classifiers; with a teacher, hard distillation.
+        return classification_loss(
+            outputs,
+            labels,
+            taught=taught,
+            num_classes=self._num_classes,
+            smoothing=self.recipe.label_smoothing,
+            teacher_share=self.recipe.teacher_share,
+        )
 
-        The first classifier then learns the label and the last the teacher's answer, which is not
-        smoothed; a single classifier learns both. Touvron et al. 2021 (arXiv:2012.12877), sec. 4,
-        equation 3.
-        """
-        heads = (outputs,) if isinstance(outputs, Tensor) else outputs
-        if heads[0].shape[1] != self._num_classes:
-            raise UsageError(
-                f"{heads[0].shape[1]} logits for {self._num_classes} classes",
-                place="network",
-                help=f"build it with num_classes {self._num_classes}",
-            )
-        smoothing = self.recipe.label_smoothing
-        if taught is not None:
-            share = self.recipe.teacher_share
-            own = F.cross_entropy(heads[0].float(), labels, label_smoothing=smoothing)
-            return (1 - share) * own + share * F.cross_entropy(heads[-1].float(), taught)
-        losses = [F.cross_entropy(one.float(), labels, label_smoothing=smoothing) for one in heads]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+def training_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of a network, ``network/NAME``, and of its optimiser, ``optimizer/INDEX/KEY``."""
+    moments = {
+        f"optimizer/{index}/{key}": value
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    return {f"network/{k}": v for k, v in network.state_dict().items()} | moments
+
+
+def restore_training(
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Puts back what ``training_state`` gave, in a network of the same signature."""
+    weights: dict[str, Tensor] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        match name.split("/"):
+            case "network", key:
+                weights[key] = tensor
+            case "optimizer", index, key:
+                moments.setdefault(int(index), {})[key] = tensor
+    network.load_state_dict(weights)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def signature(network: nn.Module) -> str:
+    """Sixteen hexadecimal digits of the names, shapes and types of the network's tensors."""
+    lines = [f"{name} {t.dtype} {list(t.shape)}" for name, t in network.state_dict().items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def classification_loss(
+    outputs: Tensor | tuple[Tensor, ...],
+    targets: Tensor,
+    *,
+    taught: Tensor | None,
+    num_classes: int,
+    smoothing: float,
+    teacher_share: float,
+) -> Tensor:
+    """The mean cross-entropy over the classifiers; with a teacher, hard distillation.
+
+    Targets are labels (B,), or probabilities (B, K) where images are mixed; the teacher's answers
+    are classes (B,). The first classifier then learns the target and the last the teacher's answer,
+    which is not smoothed; a single classifier learns both. Touvron et al. 2021 (arXiv:2012.12877),
+    sec. 4, equation 3.
+
+    Raises:
+        UsageError: The network gives another number of logits than there are classes.
+    """
+    heads = (outputs,) if isinstance(outputs, Tensor) else outputs
+    if heads[0].shape[1] != num_classes:
+        raise UsageError(
+            f"{heads[0].shape[1]} logits for {num_classes} classes",
+            place="network",
+            help=f"build it with num_classes {num_classes}",
+        )
+    if taught is not None:
+        own = F.cross_entropy(heads[0].float(), targets, label_smoothing=smoothing)
+        learnt = F.cross_entropy(heads[-1].float(), taught)
+        return (1 - teacher_share) * own + teacher_share * learnt
+    losses = [F.cross_entropy(one.float(), targets, label_smoothing=smoothing) for one in heads]
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
 def batch_bounds(num_images: int, *, batch: int) -> list[tuple[int, int]]:
@@ -246,6 +280,14 @@ def derived_seed(purpose: str, *numbers: int) -> int:
     """
     text = "/".join([purpose, *map(str, numbers)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def seed_network(seed: int, *, device: torch.device) -> None:
+    """Sets what decides dropout and drop path, on this device alone."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 @contextmanager

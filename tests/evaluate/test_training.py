@@ -16,8 +16,9 @@ from archbench.evaluate.training import Weights, train_network
 from archbench.evaluate.training_request import TrainingRequest
 from archbench.models import as_spec, build, load_weights, save_weights
 from archbench.study.trial import CurvePoint
-from archbench.train.loop import OnPoint, accuracy, train
+from archbench.train.loop import accuracy, train
 from archbench.train.recipe import Plan, Recipe
+from archbench.train.resumable import OnPoint
 from tests.evaluate.toy import SPEC
 from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
 

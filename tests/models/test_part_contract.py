@@ -86,6 +86,19 @@ def test_its_arithmetic_is_that_of_the_built_part(role: Role, kind: str, seed: i
 
 
 @contract
+def test_it_says_which_channels_every_tensor_has(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    channels = found.part.named_channels(found.site)
+    streams = {"before": found.site.incoming_dim, "width": found.site.dim}
+    channels = channels._replace(sizes={**channels.sizes, **streams})
+    for name, tensor in network.part.state_dict().items():
+        sides = channels.sides(name, ndim=tensor.ndim)
+        assert tensor.ndim == 0 or any(sides), name
+        sizes = [channels.length(w) if w else n for w, n in zip(sides, tensor.shape, strict=True)]
+        assert sizes == list(tensor.shape), name
+
+
+@contract
 def test_its_weights_can_be_kept_and_put_back(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     other = Alone(found)

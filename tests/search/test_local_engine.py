@@ -16,7 +16,7 @@ from archbench.errors import SpecError
 from archbench.search.engines import local
 from archbench.search.engines._worker import classify
 from archbench.search.scheduler import Broken, Done, Engine, Report, Sent
-from archbench.train.loop import NonFiniteLossError
+from archbench.train.resumable import NonFiniteLossError
 from tests.search.jobs import Act
 from tests.search.owner_process import assert_gone
 

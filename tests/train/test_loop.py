@@ -14,8 +14,9 @@ from archbench.data import Split
 from archbench.errors import NEGATIVE_RESULT, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path, within_path
-from archbench.train.loop import NonFiniteLossError, accuracy
+from archbench.train.loop import accuracy
 from archbench.train.recipe import Plan, Recipe
+from archbench.train.resumable import NonFiniteLossError
 from tests.train.tiny import TinyHybrid, same, tiny_dataset, tiny_network, tiny_training
 
 RECIPE = Recipe(rungs=(2, 4), batch=8)

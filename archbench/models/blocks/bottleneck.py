@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work
+from archbench.models.channels import Channels, within
 from archbench.models.embeds import bottleneck
 from archbench.models.layer import through_map
 from archbench.models.part import Activation, Block, Grid, Site, whole
@@ -31,6 +32,10 @@ class Spec(Block):
     def count(self, site: Site) -> Work:
         """N*(2*C*I + 9*I*I) MACs, I the inner width."""
         return self.embed.count(site)
+
+    def named_channels(self, site: Site) -> Channels:
+        sizes, layers = self.embed.named_channels(site)
+        return Channels(sizes, within("bottleneck", layers))
 
     def module(self, site: Site) -> nn.Module:
         return BottleneckBlock(self, site)

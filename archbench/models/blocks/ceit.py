@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.blocks import vit
-from archbench.models.convolution import Convolution, chain, count_chain
+from archbench.models.channels import Channels, within
+from archbench.models.convolution import Convolution, chain, chain_layers, count_chain
 from archbench.models.layer import Attend, init_linears, mlp_layers, sizes, split_heads, through_map
 from archbench.models.part import Block, Grid, Kernel, Site, document_of, hidden_width
 
@@ -52,6 +53,12 @@ class Spec(vit.Spec):
             count_chain(self.feed_forward(site), site.grid),
             norm(site.dim, number=2),
         )
+
+    def named_channels(self, site: Site) -> Channels:
+        sizes, layers = super().named_channels(site)
+        names = ("width", "hidden", "hidden", "width")
+        forward = within("mlp.layers", chain_layers(self.feed_forward(site), names))
+        return Channels(sizes, {**layers, **forward})
 
     def module(self, site: Site) -> nn.Module:
         block = CeitBlock(
@@ -111,6 +118,19 @@ class LayerAttentionShape(NamedTuple):
                 help="use another number of heads in the last block, or pool: class_token",
             )
         return cls(len(blocks), dim, heads, hidden_width(dim, ratio))
+
+    @property
+    def named_channels(self) -> Channels:
+        """Those of ``LayerAttention``; layers are of the last stage."""
+        width = self.dim // self.num_heads
+        heads = self.num_heads, width, width
+        sizes, layers = vit.transformer_channels({}, heads=heads, hidden=self.hidden)
+        own = {
+            "query": ("heads key", "width"),
+            "key_value": ("heads key, heads value", "width"),
+            "projection": ("width", "heads value"),
+        }
+        return Channels(sizes, {**layers, **own})
 
     def work(self, *, tokens: int) -> Work:
         """2*C*C*L + 2*C*C + 2*L*C + 2*r*C*C MACs for each class token that is read."""

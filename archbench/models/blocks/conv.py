@@ -15,7 +15,8 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work
-from archbench.models.convolution import Convolution, chain, count_chain
+from archbench.models.channels import Channels, within
+from archbench.models.convolution import Convolution, chain, chain_layers, count_chain
 from archbench.models.layer import DropPath, through_map
 from archbench.models.part import Activation, Block, Grid, Kernel, Ratio, Site, choice, hidden_width
 
@@ -38,6 +39,14 @@ class Spec(Block):
     def count(self, site: Site) -> Work:
         """N*(k*k*C*C), N*(k*k*C + C*C) or N*(2*C*I + k*k*I*I) MACs, I the expanded width."""
         return count_chain(self.convolutions(site.dim), site.grid)
+
+    def named_channels(self, site: Site) -> Channels:
+        # A convolution that looks at each channel alone gives the channels that it takes.
+        wide = ["expanded", "expanded" if self.depthwise else "middle"]
+        inner = ["width"] * self.depthwise if self.expansion is None else wide
+        layers = chain_layers(self.convolutions(site.dim), ["width", *inner, "width"])
+        sizes = dict.fromkeys(wide, hidden_width(site.dim, self.expansion or 1))
+        return Channels(sizes, within("branch", layers))
 
     def module(self, site: Site) -> nn.Module:
         return ConvBlock(self, site)

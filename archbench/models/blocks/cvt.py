@@ -14,7 +14,8 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.vit import TransformerBlock
+from archbench.models.blocks.vit import TransformerBlock, transformer_channels
+from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import Attend, AttentionBias, init_linears, mlp_layers, through_map
 from archbench.models.part import (
@@ -86,6 +87,20 @@ class Spec(HeadedBlock):
         if site.bias:
             parts.append(Work(params=heads * Grid(*map(max, site.grid, keys)).tokens))
         return total(*parts)
+
+    def named_channels(self, site: Site) -> Channels:
+        maps = ("query_map", "key_map", "value_map")
+        attention = {
+            **dict.fromkeys(maps, ("width", "")),
+            **dict.fromkeys(("query", "key"), ("heads key", "width")),
+            "value": ("heads value", "width"),
+            "bias": ("heads", ""),
+            "projection": ("width", "heads value"),
+        }
+        heads, head_dim = self.heads
+        return transformer_channels(
+            attention, heads=(heads, head_dim, head_dim), hidden=site.hidden(self.mlp_ratio)
+        )
 
     def module(self, site: Site) -> nn.Module:
         block = TransformerBlock(

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.vit import TransformerBlock
+from archbench.models.blocks.vit import TransformerBlock, transformer_channels
+from archbench.models.channels import Channels
 from archbench.models.layer import Attend, AttentionBias, activation, branch_linear, mlp_layers
 from archbench.models.part import Activation, Block, Grid, Heads, Part, Ratio, Site, choice, whole
 
@@ -83,6 +84,15 @@ class Spec(LevitHeads, Block):
             mlp(dim=dim, hidden=hidden, tokens=tokens, bias=has_bias),
             norm(2 * dim if has_bias else width + dim + hidden + dim),
         )
+
+    def named_channels(self, site: Site) -> Channels:
+        attention = {
+            "query_key_value": ("heads key+key+value", "width"),
+            "bias": ("heads", ""),
+            "projection": ("width", "heads value"),
+        }
+        hidden = site.hidden(self.mlp_ratio)
+        return transformer_channels(attention, heads=self.heads, hidden=hidden)
 
     def module(self, site: Site) -> nn.Module:
         return TransformerBlock(

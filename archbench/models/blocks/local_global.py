@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.vit import TransformerBlock
+from archbench.models.blocks.vit import SELF_ATTENTION, TransformerBlock, transformer_channels
+from archbench.models.channels import Channels
 from archbench.models.layer import (
     Attend,
     AttentionBias,
@@ -70,6 +71,17 @@ class Spec(HeadedBlock):
             mlp(dim=dim, hidden=hidden, tokens=tokens, bias=True),
             norm(dim, number=2),
             Work(params=heads * (size + pooled.tokens) if site.bias else 0),
+        )
+
+    def named_channels(self, site: Site) -> Channels:
+        attention = {
+            **SELF_ATTENTION,
+            "pooled_key_value": ("heads key, heads value", "width"),
+            **dict.fromkeys(("window_bias", "pooled_bias"), ("heads", "")),
+        }
+        heads, head_dim = self.heads
+        return transformer_channels(
+            attention, heads=(heads, head_dim, head_dim), hidden=site.hidden(self.mlp_ratio)
         )
 
     def module(self, site: Site) -> nn.Module:

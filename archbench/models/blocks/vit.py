@@ -7,11 +7,13 @@ normal of deviation 0.02. The blocks of other transformers are made of these lay
 Shapes: B batch, T tokens with class tokens in front, C channels, h heads, d head width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.channels import Channels, within
 from archbench.models.layer import (
     Attend,
     AttentionBias,
@@ -22,6 +24,13 @@ from archbench.models.layer import (
     split_heads,
 )
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site
+
+SELF_ATTENTION = {
+    "query_key_value": ("heads key, heads key, heads value", "width"),
+    "bias": ("heads", ""),
+    "projection": ("width", "heads value"),
+}
+"""Outputs and inputs of the layers of ``SelfAttention``, for ``Channels``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,14 @@ class Spec(HeadedBlock):
         )
         return init_linears(block)
 
+    def named_channels(self, site: Site) -> Channels:
+        heads, head_dim = self.heads
+        return transformer_channels(
+            SELF_ATTENTION,
+            heads=(heads, head_dim, head_dim),
+            hidden=site.hidden(self.mlp_ratio),
+        )
+
     def attention_work(self, site: Site) -> Work:
         """The arithmetic of its attention: 4*T*C*C + 2*T*T*C MACs where the widths agree."""
         num_heads, head_dim = self.heads
@@ -64,6 +81,24 @@ class Spec(HeadedBlock):
             linear(inputs=inner, outputs=site.dim, tokens=tokens, bias=True),
             Work(params=num_heads * site.grid.tokens if site.bias else 0),
         )
+
+
+def transformer_channels(
+    attention: Mapping[str, tuple[str, ...]], *, heads: tuple[int, int, int], hidden: int
+) -> Channels:
+    """Those of a ``TransformerBlock``, given outputs and inputs of the layers of its attention.
+
+    Heads are their number, and in each the width of its keys and values.
+    """
+    layers = {
+        "attention_norm": ("width", ""),
+        **within("attention", attention),
+        "mlp_norm": ("width", ""),
+        "mlp.0": ("hidden", "width"),
+        "mlp.2": ("width", "hidden"),
+    }
+    number, key, value = heads
+    return Channels({"heads": number, "key": key, "value": value, "hidden": hidden}, layers)
 
 
 class TransformerBlock(nn.Module):

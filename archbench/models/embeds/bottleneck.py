@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, total
-from archbench.models.convolution import ConvNorm, Convolution, chain, count_chain
+from archbench.models.channels import Channels, within
+from archbench.models.convolution import (
+    ConvNorm,
+    Convolution,
+    chain,
+    chain_layers,
+    count_chain,
+)
 from archbench.models.layer import DropPath, activation
 from archbench.models.part import Activation, Embed, Site, Stride, whole
 
@@ -45,6 +52,18 @@ class Spec(Embed):
         if shortcut is None:
             return branch
         return total(branch, shortcut.work(self.outgoing(site.grid).tokens))
+
+    def carries_on(self, site: Site) -> bool:
+        return self.shortcut(site) is None
+
+    def named_channels(self, site: Site) -> Channels:
+        names = ("before", "reduced", "convolved", "width")
+        layers = chain_layers(self.branch(site), names)
+        inner = site.dim // self.reduction
+        return Channels(
+            {"reduced": inner, "convolved": inner},
+            {**within("branch", layers), "shortcut": ("width", "before")},
+        )
 
     def module(self, site: Site) -> nn.Module:
         return Bottleneck(self, site)

@@ -11,6 +11,7 @@ from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work
+from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Embed, Grid, Site, Stride, choice, whole
 
@@ -60,6 +61,9 @@ class Spec(Embed):
     def count(self, site: Site) -> Work:
         """k*k*C*C' MACs for each token that leaves."""
         return self._convolution(site).work(self.outgoing(site.grid).tokens)
+
+    def named_channels(self, site: Site) -> Channels:
+        return Channels({}, {"": ("width", "before")})
 
     def module(self, site: Site) -> nn.Module:
         return ConvNorm(self._convolution(site))

@@ -12,7 +12,8 @@ from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work
-from archbench.models.convolution import Convolution, chain, count_chain
+from archbench.models.channels import Channels
+from archbench.models.convolution import Convolution, chain, chain_layers, count_chain
 from archbench.models.part import Activation, Embed, Grid, Site, whole
 
 
@@ -60,6 +61,11 @@ class Spec(Embed):
     def count(self, site: Site) -> Work:
         """9*C*C' MACs for each token of each convolution."""
         return count_chain(self._convolutions(site), site.grid)
+
+    def named_channels(self, site: Site) -> Channels:
+        convolutions = self._convolutions(site)
+        inner = {f"convolved_{i}": one.outputs for i, one in enumerate(convolutions[:-1], start=1)}
+        return Channels(inner, chain_layers(convolutions, ["before", *inner, "width"]))
 
     def module(self, site: Site) -> nn.Module:
         return chain(self._convolutions(site), self.activation)

@@ -13,6 +13,7 @@ from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, total
+from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Embed, Grid, Kernel, Site, Stride, whole
 
@@ -59,6 +60,10 @@ class Spec(Embed):
         stem, patches = self._convolutions(site)
         pixels, tokens = stem.outgoing(site.grid).tokens, self.outgoing(site.grid).tokens
         return total(stem.work(pixels), patches.work(tokens))
+
+    def named_channels(self, site: Site) -> Channels:
+        layers = {"stem": ("convolved", "before"), "projection": ("width", "convolved")}
+        return Channels({"convolved": self.channels}, layers)
 
     def module(self, site: Site) -> nn.Module:
         stem, patches = self._convolutions(site)

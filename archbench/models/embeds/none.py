@@ -32,6 +32,9 @@ class Spec(Embed):
     def with_stride_near(self, stride: float) -> Self:
         return self
 
+    def carries_on(self, site: Site) -> bool:
+        return True
+
     def count(self, site: Site) -> Work:
         return Work()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from archbench.models.arithmetic import Work, convolution
+from archbench.models.channels import Channels
 from archbench.models.part import Embed, Site, Stride
 
 
@@ -27,6 +28,9 @@ class Spec(Embed):
         """C*C' MACs for each token that leaves."""
         before, tokens = site.incoming_dim, self.outgoing(site.grid).tokens
         return convolution(inputs=before, outputs=site.dim, kernel=1, tokens=tokens, bias=True)
+
+    def named_channels(self, site: Site) -> Channels:
+        return Channels({}, {"1": ("width", "before")})
 
     def module(self, site: Site) -> nn.Module:
         return nn.Sequential(

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from torch import nn
 
 from archbench.models.arithmetic import Work
+from archbench.models.channels import Channels
 from archbench.models.convolution import Convolution, chain, count_chain
 from archbench.models.embeds.bottleneck import init_convolutions
 from archbench.models.part import Activation, Embed, Grid, Site, choice
@@ -38,6 +39,9 @@ class Spec(Embed):
     def count(self, site: Site) -> Work:
         """49*C*C' MACs for each token of the convolution."""
         return count_chain([self._convolution(site)], site.grid)
+
+    def named_channels(self, site: Site) -> Channels:
+        return Channels({}, {"0": ("width", "before")})
 
     def module(self, site: Site) -> nn.Module:
         stem = chain([self._convolution(site)], self.activation, is_last_active=True)

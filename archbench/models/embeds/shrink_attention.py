@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, linear, mlp, norm, total
 from archbench.models.blocks.levit import LevitHeads
+from archbench.models.blocks.vit import transformer_channels
+from archbench.models.channels import Channels
 from archbench.models.layer import (
     Attend,
     AttentionBias,
@@ -74,6 +76,18 @@ class Spec(LevitHeads, Embed):
             mlp(dim=after, hidden=hidden, tokens=queries, bias=has_bias),
             norm(before + after if has_bias else behind),
         )
+
+    def named_channels(self, site: Site) -> Channels:
+        hidden = site.hidden(self.mlp_ratio)
+        sizes, layers = transformer_channels({}, heads=self.heads, hidden=hidden)
+        own = {
+            "attention_norm": ("before", ""),
+            "key_value": ("heads key+value", "before"),
+            "query": ("heads key", "before"),
+            "bias": ("heads", ""),
+            "projection": ("width", "heads value"),
+        }
+        return Channels(sizes, {**layers, **own})
 
     def module(self, site: Site) -> nn.Module:
         return ShrinkAttention(self, site)

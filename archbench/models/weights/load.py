@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -119,6 +119,26 @@ def load_weights(
     )
     network.load_state_dict({**own, **tensors})
     return loaded
+
+
+class ReadNetwork(NamedTuple):
+    """A network of a file of weights, its tensors under our names, and the file's sha256."""
+
+    spec: ArchSpec
+    tensors: Mapping[str, Tensor]
+    sha256: str
+
+
+def read_network(path: str | Path, *, key: str | None = None) -> ReadNetwork:
+    """The network that a file of weights holds: that of ours, or the published one of its size.
+
+    Raises:
+        ArchbenchError: As ``load_weights`` does, or no network is seen from the file.
+    """
+    file = read_weights(path_of(path, place="path"), key=key)
+    spec = _spec_of(file, asked=None)
+    tensors, _, _ = _read_into(file, asked=None, spec=spec, interpolate=True, new_head=False)
+    return ReadNetwork(spec, tensors, file.sha256)
 
 
 def save_weights(

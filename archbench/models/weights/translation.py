@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from archbench.errors import SpecError, UsageError, WeightsError
 from archbench.models.catalogue import published, published_names
@@ -44,11 +44,13 @@ _FIRST_HEAD = (f"{HEAD}0.weight", f"{HEAD}0.linear.weight")
 class Skeleton(NamedTuple):
     """The tensors of a network by name, on the meta device, which keeps no values.
 
-    Those of ``grids`` have, as their side 1, one row for each place of a map, which is given.
+    Those of ``grids`` have, as their side 1, one row for each place of a map, which is given;
+    ``patches`` are weights of convolutions of which no two kernels overlap or leave a gap.
     """
 
     tensors: Mapping[str, Tensor]
     grids: Mapping[str, Grid]
+    patches: frozenset[str]
 
     def has_shapes_of(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether tensors have these names and shapes."""
@@ -66,12 +68,15 @@ def skeleton(spec: ArchSpec) -> Skeleton:
     with torch.device("meta"):
         network = Network(spec)
     grids: dict[str, Grid] = {}
+    patches = set()
     for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == module.stride:
+            patches.add(f"{name}.weight")
         if isinstance(module, AttentionBias):
             grids[f"{name}.values"] = module.grid
         if isinstance(module, Stage) and module.position is not None:
             grids[f"{name}.position"] = module.grid
-    return Skeleton(network.state_dict(), grids)
+    return Skeleton(network.state_dict(), grids, frozenset(patches))
 
 
 def resized(values: Tensor, *, old: Grid, new: Grid) -> Tensor:

@@ -13,7 +13,7 @@ from archbench.errors import ArchbenchError, SpecError
 from archbench.evaluate.proxy import warm_up
 from archbench.search.scheduler import READY, Broken, Done, Job, Question, Sent
 from archbench.study.trial import Failure, FailureKind
-from archbench.train.loop import NonFiniteLossError
+from archbench.train.resumable import NonFiniteLossError
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
