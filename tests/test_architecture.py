@@ -201,7 +201,7 @@ REGISTRIES = set(ENTRIES.split())
 """Folders whose files are entries, named by the word that a user types."""
 
 SUBJECTS = """
-ablation bottleneck catalogue certificate comparison doctor front importance parts pick predict
+ablation bottleneck catalogue certificate comparison doctor front importance parts pick
 profile progress pruning remeasure run space study training
 """
 """What several rooms are about: derived in one, told in another, asked for in a third."""

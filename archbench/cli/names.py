@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.command_line import command_line
-from archbench.errors import SpecError, StorageError, UsageError
+from archbench.errors import MissingError, SpecError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -56,6 +56,54 @@ def opened(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec | 
 
     is_theirs = is_foreign(text) and not overrides
     return text if is_theirs else network(text, overrides=overrides, results=results)
+
+
+def weights(text: str, *, results: Path) -> Path:
+    """The file of weights that a text names: its path, or ``STUDY:TRIAL`` whose weights were kept.
+
+    Of a trial that was trained with several seeds they are those of the highest validation
+    accuracy.
+
+    Raises:
+        MissingError: There is no such file, or no weights of the trial are kept.
+        StorageError: There is no such study.
+    """
+    trial = None if Path(text).exists() else _trial(text, results=results)
+    if trial is None:
+        if not Path(text).exists():
+            raise MissingError(
+                "there is no such file of weights, and it is no trial of a study",
+                place=text,
+                help="archbench train writes weights, and archbench weights fetch gets published "
+                "ones",
+            )
+        return Path(text)
+    from archbench.analysis.study import open_study
+    from archbench.search.kept_weights import earlier_weights, kept_weights
+    from archbench.study.trial import final_accuracies
+
+    path, number = trial
+    study = open_study(path)
+    record, seeds = study.trial(number), int(study.header["proxy"]["seeds"])
+    files = kept_weights(path, record, num_seeds=seeds) or earlier_weights(
+        record, header=study.header, num_seeds=seeds
+    )
+    if not files:
+        raise MissingError(
+            f"no weights of trial {number} are kept; a search keeps those that may be on the front",
+            place=str(path),
+            help=f"train it: {command_line('archbench', 'train', text, '--data')} NAME",
+        )
+    accuracies = final_accuracies(record)
+    return files[max(files, key=lambda seed: accuracies[seed])]
+
+
+def is_network(text: str) -> bool:
+    """Whether a text names a network by its form alone: published, a YAML file, STUDY:TRIAL."""
+    from archbench.models import ablation_names, published_names
+
+    known = text in (*published_names(), *ablation_names())
+    return known or text.endswith(_SUFFIXES) or _trial(text, results=Path()) is not None
 
 
 def study_path(text: str, *, results: Path) -> Path:

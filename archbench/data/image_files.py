@@ -39,6 +39,7 @@ from archbench.data.source import (
     Sink,
 )
 from archbench.data.tree import Item, shown
+from archbench.progress import Progress, no_progress
 
 RECIPE = 1  # raise it with every change that leaves out other files
 # the shares that must stay clean come first: an image that is in one of them is left out later
@@ -159,7 +160,8 @@ def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequ
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         # remarks on odd metadata: what cannot be decoded is an error anyway
         warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
-        found.extents = _extents(shares, pool, request)
+        paths = [item.path for items in shares.values() for item in items]
+        found.extents = extents_of(paths, pool=pool, progress=request.progress)
         read_item = partial(_read, resolution=request.resolution, extents=found.extents)
         for share in ORDER:
             found.kept[share] = []
@@ -181,20 +183,15 @@ def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequ
     return found
 
 
-def _extents(
-    shares: Mapping[Share, Sequence[Item]], pool: ThreadPoolExecutor, request: DataRequest
+def extents_of(
+    paths: Sequence[Stored], *, pool: ThreadPoolExecutor, progress: Progress = no_progress
 ) -> dict[str, Extent]:
-    """The extent of each kind of pixels with more than 8 bits, over all shares."""
-    paths = [
-        item.path
-        for items in shares.values()
-        for item in items
-        if item.path.suffix.lower() in DEEP_SUFFIXES
-    ]
+    """The extent of each kind of pixels with more than 8 bits, over all files."""
+    deep = [path for path in paths if path.suffix.lower() in DEEP_SUFFIXES]
     extents: dict[str, Extent] = {}
-    for start in range(0, len(paths), BLOCK):
-        request.progress("decoding images", 0, len(paths))
-        for result in pool.map(extent_of, paths[start : start + BLOCK]):
+    for start in range(0, len(deep), BLOCK):
+        progress("decoding images", 0, len(deep))
+        for result in pool.map(extent_of, deep[start : start + BLOCK]):
             widen(extents, result)
     return extents
 

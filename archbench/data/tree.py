@@ -126,6 +126,17 @@ def items_of(found: Tree, names: Sequence[str]) -> list[Item]:
     ]
 
 
+def images_below(folder: Path) -> list[Path]:
+    """The images in a folder and below it, whatever their class, in the order of their names."""
+    passed_over = PassedOver()
+    return [
+        Path(file.path)
+        for entry in _entries(folder, passed_over)
+        for file in _files(entry, passed_over)
+        if os.path.splitext(file.name)[1].lower() in SUFFIXES
+    ]
+
+
 def folders_called(root: Path, names: Sequence[str]) -> list[Path]:
     """The folders of class folders below a folder that have one of some names, in any capitals."""
     return [

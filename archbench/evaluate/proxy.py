@@ -15,6 +15,7 @@ import torch
 from archbench.analysis.front import chance_bar
 from archbench.data import DataSet, Split, load
 from archbench.data.mirror import mirrored_accuracy
+from archbench.data.picture import Preparation
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
@@ -151,7 +152,7 @@ class Proxy:
             on_note=on_note,
         )
         if weights is not None and points[-1].epoch == self.recipe.epochs:
-            texts = header(self.spec(target))
+            texts = header(self.spec(target)) | Preparation.of(self.dataset()).texts()
             write_safetensors(weights, network.state_dict(), metadata=texts, is_alone=True)
         return points[-1].accuracy
 

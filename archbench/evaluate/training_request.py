@@ -1,13 +1,13 @@
 """What is asked of a training, and with which network and weights does it begin?"""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archbench.data import Data, name_of
+from archbench.data.picture import Preparation
 from archbench.errors import UsageError
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import Loop
@@ -111,12 +111,21 @@ class Training:
     held_out: HeldOut
 
 
-def texts_of(spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut) -> dict[str, str]:
-    """What stands in the header of trained weights, so that images can be given to them later.
+def texts_of(
+    spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut, resize: int | None = None
+) -> dict[str, str]:
+    """What stands in the header of trained weights, so that pictures can be given to them later.
 
-    ``images`` holds as JSON the names of the ``classes`` and how the channels of an image are
-    normalised: ``mean`` and ``std`` of pixels from 0 to 1.
+    The short side of a picture becomes ``resize`` pixels before its middle square is taken; by
+    default the whole middle square becomes the image.
     """
-    found = {"classes": images.class_names, "mean": images.mean, "std": images.std}
-    known = {"data": f"{data['data']} {data['data_digest']}", "images": json.dumps(found)}
+    side = spec.resolution.height
+    preparation = Preparation(
+        resolution=side,
+        resize=resize or side,
+        mean=images.mean,
+        std=images.std,
+        class_names=images.class_names,
+    )
+    known = {"data": f"{data['data']} {data['data_digest']}", **preparation.texts()}
     return {**header(spec), **known}

@@ -341,7 +341,7 @@ def predictor(context: StudyContext) -> Predictor | None:
     told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
     if share < _ENOUGH:
         space = settings.space_to_type
-        more = command_line("archbench", "predict", "--space", space, "--samples", 300)
+        more = command_line("archbench", "estimate", "--space", space, "--samples", 300)
         context.say(f"{told}, too few to go by: {more} times more")
         return None
     context.say(f"{told} beforehand, to {100 * found.mean_error(specs):.1f} %")

@@ -46,8 +46,8 @@ def main() -> None:
 
 
 def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: Path | None) -> None:
+    from archbench.evaluate.block_estimate import estimate_all
     from archbench.evaluate.piece import pieces
-    from archbench.evaluate.predict import predict_all
     from archbench.evaluate.target import calibrated
     from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions
@@ -62,9 +62,9 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: P
     target = calibrated(conditions, environment=environment)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        predicted = predict_all(held_out, conditions, alike=fitting, folder=Path(folder))
+        predicted = estimate_all(held_out, conditions, alike=fitting, folder=Path(folder))
         filled = time.perf_counter()
-        again = predict_all(held_out, conditions, folder=Path(folder))
+        again = estimate_all(held_out, conditions, folder=Path(folder))
         ended = time.perf_counter()
     order = random.Random(seed).sample(range(len(held_out)), len(held_out))
     found = {}

@@ -38,7 +38,7 @@ from search_peers_result import Result
 from search_peers_run import Replay, Run, Training, complete, curve, read
 from search_peers_systems import search, system
 
-from archbench.evaluate.predict import predict_all
+from archbench.evaluate.block_estimate import estimate_all
 from archbench.search.settings import conditions_of
 from archbench.space import SearchSpace
 
@@ -132,7 +132,7 @@ def _replay(arguments: argparse.Namespace) -> None:
 def _latencies(space: SearchSpace, *, out: Path) -> None:
     """Writes digest to ms."""
     specs = [space.decode(choices) for choices in space.enumerate()]
-    found = predict_all(specs, conditions_of(space))
+    found = estimate_all(specs, conditions_of(space))
     out.write_text(json.dumps({prediction["digest"]: prediction["ms"] for prediction in found}))
     error = statistics.fmean(prediction["error_percent"] for prediction in found)
     print(f"{len(found)} networks, mean error {error:.1f} %")

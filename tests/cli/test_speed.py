@@ -1,4 +1,4 @@
-"""``compare``, ``predict`` and ``profile --serving``: how fast networks are beside one another."""
+"""``compare``, ``estimate`` and ``profile --serving``: how fast networks are beside one another."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from archbench.errors import UsageError
-from archbench.report.findings.speed import Limit, comparison, prediction, sentence, serving
+from archbench.report.findings.speed import Limit, comparison, estimates, sentence, serving
 from archbench.study.measurement import Conditions
 
 
@@ -101,7 +101,7 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     assert "each network lay in one place of memory" in comparison(stayed).text()
 
 
-PREDICTION: dict[str, Any] = {
+ESTIMATE: dict[str, Any] = {
     "name": "small",
     "digest": "0123456789abcdef",
     "ms": 4.2134,
@@ -115,25 +115,25 @@ PREDICTION: dict[str, Any] = {
 }
 
 
-def test_predictions_are_called_so_and_carry_their_error() -> None:
-    slow = {**PREDICTION, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
-    assert prediction({"predictions": [slow, PREDICTION]}, next_step="").text() == (
-        "predicted, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
+def test_estimates_are_called_so_and_carry_their_error() -> None:
+    slow = {**ESTIMATE, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
+    assert estimates({"estimates": [slow, ESTIMATE]}, next_step="").text() == (
+        "estimated, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
         "blocks, each timed alone with cold caches\n"
         "\n"
-        "network  px       family  predicted ms   new blocks\n"
+        "network  px       family  estimated ms   new blocks\n"
         "-------  -------  ------  -------------  ----------\n"
         "small    224x224  levit   4.2 (4.0–4.4)           2\n"
         "large    224x224  cvt     9.0 (8.8–9.2)           2\n"
         "\n"
-        "cvt: 3.1 % mean error on 4 whole networks, each predicted by the others\n"
-        "levit: 3.1 % mean error on 4 whole networks, each predicted by the others"
+        "cvt: 3.1 % mean error on 4 whole networks, each estimated from the others\n"
+        "levit: 3.1 % mean error on 4 whole networks, each estimated from the others"
     )
 
 
 def test_networks_of_one_name_show_their_digest() -> None:
-    other = {**PREDICTION, "digest": "f" * 16}
-    text = prediction({"predictions": [PREDICTION, other]}, next_step="").text()
+    other = {**ESTIMATE, "digest": "f" * 16}
+    text = estimates({"estimates": [ESTIMATE, other]}, next_step="").text()
     assert "small 01234567" in text
     assert "small ffffffff" in text
 

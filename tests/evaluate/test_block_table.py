@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archbench.evaluate.block_estimate import estimate_all, references
 from archbench.evaluate.block_table import (
     NEEDED_WHOLES,
     BlockTable,
@@ -20,7 +21,6 @@ from archbench.evaluate.block_table import (
     table_path,
 )
 from archbench.evaluate.piece import FAMILIES, Family, family, pieces
-from archbench.evaluate.predict import predict_all, references
 from archbench.evaluate.target import Target
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.measure.machine import capture_environment
@@ -135,7 +135,7 @@ def test_networks_that_are_alike_are_fitted_to_instead_of_those_asked_for(tmp_pa
         {**SPEC, "stages": [{**SPEC["stages"][0], "dim": 16, "depth": depth}]}
         for depth in range(2, 3 + NEEDED_WHOLES)
     ]
-    (found,) = predict_all([asked], alike=alike, folder=tmp_path)
+    (found,) = estimate_all([asked], alike=alike, folder=tmp_path)
     assert (found["family"], found["num_wholes"]) == ("levit", NEEDED_WHOLES)
     (path,) = tmp_path.glob("*.json")
     wholes = json.loads(path.read_text())["content"]["wholes"]
@@ -155,8 +155,8 @@ def test_predictions_fill_the_table_once(tmp_path: Path) -> None:
         for dim in (16, 32)
         for depth in range(2, 8)
     ]
-    first = predict_all(documents, folder=tmp_path)
-    again = predict_all(documents, folder=tmp_path)
+    first = estimate_all(documents, folder=tmp_path)
+    again = estimate_all(documents, folder=tmp_path)
     assert [entry["num_blocks_new"] for entry in first] == [3] * 12
     assert [entry["num_blocks_new"] for entry in again] == [0] * 12
     assert [entry["ms"] for entry in first] == [entry["ms"] for entry in again]

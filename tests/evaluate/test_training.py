@@ -77,7 +77,9 @@ def test_the_best_weights_are_tested_at_the_end_and_those_of_a_stopped_one_are_n
 def test_weights_tell_how_images_are_given_to_them(data: str, tmp_path: Path) -> None:
     metadata = _metadata(_trained(data, tmp_path, epochs=1).best)
     assert json.loads(metadata["images"]) == {
-        "classes": ["left", "right", "top"],
+        "class_names": ["left", "right", "top"],
+        "resolution": 16,
+        "resize": 16,
         "mean": [0.5] * 3,
         "std": [0.25] * 3,
     }

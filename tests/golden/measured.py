@@ -164,7 +164,7 @@ RATIO_VALUES = (
     r"networks\.\d+\.latency\.(?:samples|value|low|high)",
     r"pairs\.\d+\.(?:outcome|rounds|placements|reason|ratio\..*)",
 )
-PREDICTED = (r"predictions\.\d+\.(?:ms|low|high|error_percent|note)",)
+ESTIMATED = (r"estimates\.\d+\.(?:ms|low|high|error_percent|note)",)
 CHECKUP_VALUES = (
     r"?test\.(?:resolution|off_cpu|drift|seat|note|due|disturbance)",
     r"test\.(?:generation|state|constants\..*)",
@@ -198,6 +198,28 @@ def write_images(folder: Path, *, low: int = 180) -> None:
                 levels = bytearray(rng.randint(0, 255 - low) for _ in range(3 * 16 * 16))
                 levels[channel::3] = bytes(rng.randint(low, 255) for _ in range(16 * 16))
                 Image.frombytes("RGB", (16, 16), bytes(levels)).save(home / f"{index}.png")
+
+
+def write_weights(folder: Path) -> None:
+    """Images, and weights of the network that tell all of them blue."""
+    import torch
+    import yaml
+
+    from archbench.data.picture import Preparation
+    from archbench.models import as_spec, build
+    from archbench.models.weights.header import header
+    from archbench.models.weights.weight_file import write_safetensors
+
+    write_images(folder)
+    spec = as_spec({**yaml.safe_load(NETWORK), "name": "toy", "num_classes": 3})
+    network = build(spec, seed=0)
+    tensors = network.state_dict()
+    for name in tensors:
+        if name == "head.classifiers.0.linear.bias":
+            tensors[name] = torch.tensor([2.0, 1.0, 4.0])
+    prepared = Preparation(resolution=16, resize=16, class_names=("red", "green", "blue"))
+    texts = {**header(spec), **prepared.texts()}
+    write_safetensors(folder / "toy.safetensors", tensors, metadata=texts)
 
 
 def write_noise(folder: Path) -> None:
@@ -243,12 +265,28 @@ MEASURED = [
         values=(*ENVIRONMENT, *TIMED_VALUES, *RATIO_VALUES),
     ),
     Story(
-        name="predict",
-        commands=("predict toy.yaml", "predict --space toy-space.yaml --samples 2 --json"),
+        name="estimate",
+        commands=("estimate toy.yaml", "estimate --space toy-space.yaml --samples 2 --json"),
         files={"toy.yaml": NETWORK, "toy-space.yaml": SPACE},
         masks=TIMES,
-        values=(*ENVIRONMENT, *PREDICTED),
+        values=(*ENVIRONMENT, *ESTIMATED),
         is_slow=True,
+    ),
+    Story(
+        name="predict",
+        commands=(
+            "predict toy.safetensors images/val/red/0.png images/val/red/1.png",
+            "predict toy.safetensors images/val/blue/0.png --top 2",
+            "predict toy.safetensors images/val/blue/0.png toy.yaml --json",
+            "predict toy.safetensors nowhere.png",
+            "predict toy.safetensors",
+            "predict toy.yaml",
+            "predict levit_128s cvt_13",
+        ),
+        files={"toy.yaml": NETWORK},
+        prepare=write_weights,
+        masks=((r"\d+\.\d %", "# %"),),
+        values=(r"images\.\d+\.classes\.\d+\.probability",),
     ),
     Story(
         name="doctor",

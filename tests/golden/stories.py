@@ -16,7 +16,7 @@ limits: {latency_ms: 8}
 """
 
 COMMANDS = (
-    "ablate", "certify", "compare", "confirm", "doctor", "insight", "measure", "models",
+    "ablate", "certify", "compare", "confirm", "doctor", "estimate", "insight", "measure", "models",
     "models check", "models list", "models show", "pick", "predict", "profile", "report", "search",
     "space", "space count", "space list", "space sample", "space show", "space validate", "train",
     "weights", "weights convert", "weights fetch", "weights show",
@@ -288,7 +288,7 @@ STORIES = [
         files={"results/empty/note.txt": "", "results/broken/study.db": "no database"},
     ),
     Story(
-        name="errors-train-compare-predict",
+        name="errors-train-compare-estimate",
         commands=(
             "train levit_128z --data cluttered_digits",
             "train levit_128s --data cluttered_digit",
@@ -305,11 +305,11 @@ STORIES = [
             "compare toy.yaml --against toy.yaml",
             "compare toy.yaml toy.yaml --seconds 0.1",
             "compare toy.yaml toy.yaml --save nothing/kept.json --device tpu",
-            "predict",
-            "predict levit_128s --space hybrid",
-            "predict levit_128z",
-            "predict --space hybird",
-            "predict levit_128s --batch 0",
+            "estimate",
+            "estimate levit_128s --space hybrid",
+            "estimate levit_128z",
+            "estimate --space hybird",
+            "estimate levit_128s --batch 0",
             "weights convert none.pth a.safetensors",
             "weights convert toy.yaml a.safetensors",
             "weights convert toy.yaml a.safetensors --set resolution=256",

@@ -90,7 +90,7 @@ def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(
     assert predictor(context) is None
     (text,) = _told(heard)
     copy = context.settings.path / study_folder.SPACE
-    assert f"too few to go by: archbench predict --space {copy} --samples 300" in text
+    assert f"too few to go by: archbench estimate --space {copy} --samples 300" in text
 
 
 def test_without_a_table_or_a_latency_nothing_is_said(

@@ -1,101 +1,63 @@
-"""``archbench predict``: which networks are worth measuring, told without building them?"""
+"""``archbench predict``: which class is on these pictures?"""
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from archbench.cli import console, names, option
 from archbench.command_line import command_line
-from archbench.errors import UsageError
+from archbench.errors import MissingError, UsageError
 
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
-    from archbench.space import SearchSpace
-
-_TO_FIT = 60
-"""Random networks of the space of which some are measured whole, a few of each family."""
+_EXAMPLE = "archbench predict results/trained-levit_128s/best.safetensors photos"
 
 
 @click.command()
-@click.argument("networks", metavar="[NETWORK...]", nargs=-1)
-@click.option("--space", metavar="SPACE", help="Predict random networks of this space instead.")
-@click.option("--samples", type=option.whole("samples"), default=20)
-@option.SEED
-@option.SET
-@click.option("--batch", type=option.whole("batch"), help="The space's, or 1.")
-@click.option("--threads", type=option.whole("threads"), help="The space's, or 1.")
+@click.argument("model")
+@click.argument("images", metavar="IMAGE...", nargs=-1)
 @click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    help="Device; by default that of the space, or cpu.",
+    "--top", type=option.whole("classes"), default=1, help="Show so many classes of each picture."
 )
+@click.option("--space", hidden=True)
 @option.RESULTS
 @option.JSON
 def command(
-    networks: tuple[str, ...],
-    *,
-    space: str | None,
-    samples: int,
-    seed: int,
-    overrides: tuple[str, ...],
-    results: Path,
-    **asked: Any,
+    model: str, images: tuple[str, ...], *, top: int, space: str | None, results: Path
 ) -> None:
-    """Predict latencies from blocks that were timed on this machine; no network is timed whole.
+    """Classify pictures with a trained network.
 
-    NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL. Blocks
-    that are new to this machine are timed once and kept. Use it for shortlisting, and archbench
-    profile to measure. After predict --space SPACE, a search of SPACE begins with predictions.
+    MODEL is a file of weights as archbench train writes it, or STUDY:TRIAL. IMAGE is a picture or
+    a folder of them. Pictures are prepared as those of the training were.
     """
-    from archbench.evaluate.predict import SCHEMA, predict_all
-    from archbench.report.findings import speed
-    from archbench.search.settings import conditions_of
-    from archbench.space import SearchSpace
-    from archbench.study.measurement import Conditions
+    from archbench.evaluate.classifier import from_weights
+    from archbench.evaluate.predict import predict
+    from archbench.report.findings import predictions
 
-    if bool(networks) == (space is not None):
-        raise UsageError(
-            "name networks or a space, and not both",
-            help="archbench predict levit_128s, or archbench predict --space hybrid",
-        )
-    conditions = Conditions()
-    alike: list[ArchSpec] = []
-    if space is None:
-        specs = [names.network(text, overrides=overrides, results=results) for text in networks]
-    else:
-        loaded = SearchSpace.load(space, overrides=overrides)
-        specs, alike = _drawn(loaded, samples=samples, seed=seed)
-        conditions = conditions_of(loaded)
-    said = {name: value for name, value in asked.items() if value is not None}
-    conditions = replace(conditions, **said)
+    _refuse_networks((model, *images), space=space)
+    classifier = from_weights(names.weights(model, results=results))
     with console.Meter() as progress:
-        found = predict_all(specs, conditions, alike=alike, on_progress=progress)
-    for note in () if console.is_json() else dict.fromkeys(entry["note"] for entry in found):
-        if note:
-            console.warn(note)
-    finding = speed.prediction(
-        {"schema": SCHEMA, "predictions": found},
-        next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
-        if space
-        else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}",
+        found = predict(classifier, [Path(path) for path in images], top=top, on_progress=progress)
+    console.tell(predictions.finding(found))
+    if missed := len(found["unreadable"]):
+        raise MissingError(
+            f"{missed:,} of {missed + len(found['images']):,} pictures cannot be read",
+            place=found["unreadable"][0]["file"],
+            help="the others are classified; save these as JPEG or PNG",
+        )
+
+
+def _refuse_networks(words: tuple[str, ...], *, space: str | None) -> None:
+    """What ``archbench predict`` meant before it classified pictures has another name now."""
+    if space is not None:
+        asked: tuple[str, ...] = ("--space", space)
+    elif all(names.is_network(word) and not Path(word).is_dir() for word in words):
+        asked = words
+    elif len(words) == 1:
+        raise UsageError("no picture is named", help=_EXAMPLE)
+    else:
+        return
+    raise UsageError(
+        "no picture is named, and latencies are now estimated by another command",
+        help=f"{command_line('archbench', 'estimate', *asked)}; pictures: {_EXAMPLE}",
     )
-    console.tell(finding)
-
-
-def _drawn(space: SearchSpace, *, samples: int, seed: int) -> tuple[list[ArchSpec], list[ArchSpec]]:
-    """Networks of a space, and others of it to fit to."""
-    rng = random.Random(seed)
-    specs: dict[str, ArchSpec] = {}
-    alike: dict[str, ArchSpec] = {}
-    for number in range(samples + _TO_FIT):
-        choices = space.sample_feasible(rng)
-        if choices is None:
-            raise space.infeasible(space.feasible())
-        spec = space.decode(choices)
-        (specs if number < samples else alike)[spec.digest] = spec
-    return list(specs.values()), list(alike.values())

@@ -1,4 +1,4 @@
-"""How fast are networks beside one another: compared, predicted, and serving batches?"""
+"""How fast are networks beside one another: compared, estimated, and serving batches?"""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def sentence(pair: Mapping[str, Any]) -> str:
     return f"{second} is faster than {first}: it takes {size} less time{apart}"
 
 
-def prediction(document: Mapping[str, Any], *, next_step: str) -> Finding:
-    """The predictions of a prediction document, fastest first."""
-    predictions = document["predictions"]
-    names = Counter(entry["name"] for entry in predictions)
+def estimates(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """The entries of a document of the schema ``archbench.estimate/1``, fastest first."""
+    entries = document["estimates"]
+    names = Counter(entry["name"] for entry in entries)
     rows = [
         {
             # Networks of one space may bear one name.
@@ -119,19 +119,19 @@ def prediction(document: Mapping[str, Any], *, next_step: str) -> Finding:
             + (f" {entry['digest'][:8]}" if names[entry["name"]] > 1 else ""),
             "px": side(entry["conditions"]["resolution"]),
             "family": entry["family"],
-            "predicted ms": with_interval(entry["ms"], entry["low"], entry["high"]),
+            "estimated ms": with_interval(entry["ms"], entry["low"], entry["high"]),
             "new blocks": entry["num_blocks_new"],
         }
-        for entry in sorted(predictions, key=lambda entry: float(entry["ms"]))
+        for entry in sorted(entries, key=lambda entry: float(entry["ms"]))
     ]
     errors = {
         entry["family"]: f"{entry['family']}: {entry['error_percent']:.1f} % mean error on "
-        f"{entry['num_wholes']} whole networks, each predicted by the others"
-        for entry in predictions
+        f"{entry['num_wholes']} whole networks, each estimated from the others"
+        for entry in entries
     }
-    conditions = predictions[0]["conditions"]
+    conditions = entries[0]["conditions"]
     parts: list[Part] = [
-        f"predicted, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the sum "
+        f"estimated, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the sum "
         "of the network's blocks, each timed alone with cold caches",
         ReportTable(rows, align="llllr"),
         Lines([errors[family] for family in sorted(errors)]),
