@@ -51,7 +51,7 @@ study        | |
 analysis     | study | pandas pyarrow moocore scipy
 models       | study | torch safetensors
 data         | | torch torchvision sklearn PIL timm
-train        | data models study | torch
+train        | data models study | torch timm
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
 space        | analysis models study |
 evaluate     | analysis models data train measure study | torch timm torchvision

@@ -1,5 +1,6 @@
 """How is a network trained in full: the recipe of a paper from a file, each value changeable?"""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -120,6 +121,11 @@ class FullRecipe(Checked):
                 self.clip > 0 or self.clip_mode == "none",
                 "a number above 0, or clip_mode none",
             ),
+            (
+                "mixup",
+                not self.mixes or self.augmentation.drop_last,
+                "augmentation.drop_last: true",
+            ),
             ("evaluate", self.evaluate == "raw" or self.ema > 0, "raw, or an ema above 0"),
             ("batch", self.batch % self.accumulate == 0, "a multiple of accumulate"),
             ("teacher", isinstance(self.teacher, str) and bool(self.teacher), "a name, or none"),
@@ -230,8 +236,8 @@ class FullRecipe(Checked):
         return cls(**{**document, "augmentation": Augmentation(**document["augmentation"])})
 
     def document(self) -> dict[str, Any]:
-        """The recipe as a JSON-able mapping, every field of it."""
-        return asdict(self)
+        """The recipe as JSON has it, every field of it."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 _PATHS = (

@@ -135,6 +135,10 @@ def test_shared_and_frozen_parameters_are_grouped_once_and_not_at_all() -> None:
         ("recipe.evaluate=ema", r"recipe.evaluate: 'ema' cannot be; use raw, or an ema above 0"),
         ("recipe.precision=int8", r"recipe.precision: 'int8' is not one of fp32, bf16, fp16"),
         ("recipe.accumulate=3", r"recipe.batch: 2048 cannot be; use a multiple of accumulate"),
+        (
+            "recipe.augmentation.drop_last=false",
+            r"recipe.mixup: 0.8 cannot be; use .*drop_last: true",
+        ),
         ("recipe.teacher=null", r"recipe.teacher: None cannot be; use a name, or none"),
         ("recipe.drop_path=1", r"recipe.drop_path: 1 is not a number from 0 to 0.95"),
         ("recipe.augmentation.flip=2", r"augmentation.flip: 2 cannot be; use a probability"),
