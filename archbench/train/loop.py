@@ -109,6 +109,7 @@ def train(
         identity=identity,
         clock=clock,
         on_progress=on_progress,
+        on_note=on_note,
     )
     return training.run(
         rungs=recipe.rungs,
@@ -116,7 +117,6 @@ def train(
         sha256=sha256,
         checkpoint_every_s=checkpoint_every_s,
         on_point=on_point,
-        on_note=on_note,
     )
 
 

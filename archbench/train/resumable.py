@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,6 @@ class ResumableTraining:
     The steps themselves, the accuracy and what is random within an epoch are a subclass's.
     """
 
-    advice: ClassVar[str] = "lower the recipe's peak_rate, or train in fp32"
-
     trainer: Trained
     num_steps: int
     epochs: int
@@ -76,6 +74,7 @@ class ResumableTraining:
     identity: Mapping[str, object]
     clock: Callable[[], float]
     on_progress: Callable[[int, int], None] | None
+    on_note: Callable[[str], None] | None
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -102,6 +101,10 @@ class ResumableTraining:
         """What random choices of the epoch depend on, beside its seed and the number of a step."""
         return {}
 
+    def advice(self) -> str:
+        """What to do about a loss that is not finite."""
+        return "lower the recipe's peak_rate, or train in fp32"
+
     def run(
         self,
         *,
@@ -110,7 +113,6 @@ class ResumableTraining:
         sha256: str | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         on_point: OnPoint | None = None,
-        on_note: Callable[[str], None] | None = None,
     ) -> tuple[CurvePoint, ...]:
         """Goes on from a checkpoint, if there is one, and trains to each rung in turn.
 
@@ -127,11 +129,11 @@ class ResumableTraining:
             if found:
                 self.restore(found)
                 saved = found.path, found.sha256
-                if found.note and on_note:
-                    on_note(found.note)
+                if found.note and self.on_note:
+                    self.on_note(found.note)
                 if self.tell(on_point, *saved) is False:
                     return self.points
-            self.restore_within(checkpoint, on_note=on_note)
+            self.restore_within(checkpoint)
         with reproducible(self.trainer.device):
             for rung in tuple(rungs)[len(self.points) :]:
                 self.go_on(to_epoch=rung)
@@ -197,7 +199,7 @@ class ResumableTraining:
                     raise NonFiniteLossError(
                         f"the {what} became {value} in epoch {self.epoch + 1}",
                         place=f"step {self.step - len(measured) + index + 1}",
-                        help=self.advice,
+                        help=self.advice(),
                     )
             total += loss
         return total
@@ -262,13 +264,13 @@ class ResumableTraining:
                 setattr(self, key, state[key])
         self.points = tuple(CurvePoint(**point) for point in state["points"])
 
-    def restore_within(self, path: Path, *, on_note: Callable[[str], None] | None) -> None:
+    def restore_within(self, path: Path) -> None:
         """Goes further to the checkpoint within an epoch, where that is one beyond this rung."""
         try:
             found = self.read(within_path(path))
         except StorageError as error:
-            if on_note:
-                on_note(f"{error.message}; going on from the last rung")
+            if self.on_note:
+                self.on_note(f"{error.message}; going on from the last rung")
             return
         points = [asdict(point) for point in self.points]
         if found and found.document["state"]["points"] == points:
