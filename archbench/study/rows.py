@@ -78,8 +78,12 @@ MEASUREMENT = Table(
     "details TEXT, samples BLOB",
     may_lack=frozenset({"trial", "reference", "value", "low", "high"}),
 )
+WEIGHTS = Table("archbench_weights", 1, "trial INTEGER, inherited REAL")
 NOTE = Table("archbench_note", 1, "trial INTEGER, notes TEXT")
-TABLES = (HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE)
+TABLES = (
+    *(HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE),
+    WEIGHTS,
+)
 PARTS: Mapping[str, tuple[Table, type]] = {
     "curve": (POINT, CurvePoint),
     "verdicts": (VERDICT, RungVerdict),
@@ -109,6 +113,8 @@ def put_trial(
         for entry in getattr(record, part):
             if entry not in getattr(before, part, ()):
                 table.put(connection, {"trial": record.number, **_cells_of(entry)})
+    if (inherited := record.weights_inherited) is not None:
+        WEIGHTS.put(connection, {"trial": record.number, "inherited": inherited})
     row = _row_of(record)
     is_new = before is None or row != _row_of(before)
     if is_new:
@@ -181,15 +187,22 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         part: _of_trials(connection, *stored) for part, stored in PARTS.items()
     }
 
+    inherited = {row["trial"]: row["inherited"] for row in WEIGHTS.rows(connection)}
+
     def beside(number: int) -> dict[str, Any]:
         found = {part: tuple(of_trial.get(number, ())) for part, of_trial in parts.items()}
-        return {**found, "latency": latency.get(number), "origin": origins.get(str(number), "")}
+        return {
+            **found,
+            "latency": latency.get(number),
+            "weights_inherited": inherited.get(number),
+            "origin": origins.get(str(number), ""),
+        }
 
     trials = tuple(
         TrialRecord(**_fields_of(row), **beside(row["number"])) for row in TRIAL.rows(connection)
     )
     known = {record.number for record in trials}
-    if not all(known.issuperset(found) for found in (latency, *parts.values())):
+    if not all(known.issuperset(found) for found in (latency, inherited, *parts.values())):
         raise sqlite3.DatabaseError(
             "it holds measurements, verdicts or curves of trials that are not there"
         )

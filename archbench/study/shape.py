@@ -91,7 +91,9 @@ CELLS: Mapping[str, Mapping[str, Number | Word]] = {
         _COUNT,
     ),
     "REAL": {
-        **dict.fromkeys(("proxy_accuracy", "test_accuracy", "accuracy", "probability"), _SHARE),
+        **dict.fromkeys(
+            ("proxy_accuracy", "test_accuracy", "accuracy", "probability", "inherited"), _SHARE
+        ),
         "seconds": Number(0, 1e12),
         **dict.fromkeys(("value", "low", "high"), _LATENCY_MS),
     },
@@ -146,6 +148,7 @@ _PROXY: Mapping[Any, Any] = {
     "recipe?": _RECIPE,
     "teacher?": {"sha256": str},
     "teachers?": {str: str},
+    "weights?": {"name": str, "file": str, "sha256": str},
     "plan?": {"precision": str},
 }
 _SOURCE = {
@@ -202,6 +205,7 @@ HEADER: Mapping[Any, Any] = {
     "sources?": [_SOURCE],
     "origins?": {str: str},
     "start?": [{"choices": {str: _ANY}, "spec": {str: _ANY}}],
+    "ancestor?": {"spec": {str: _ANY}, "digest": (str, NoneType), "accuracy": (_SHARE, NoneType)},
     "spaces?": [{"since": _COUNT, "size": Number(0), "changes": [str], "text": str}],
     "left_to_chance?": {**dict.fromkeys(("candidates", "partly", "wholly"), _COUNT), "axes": [str]},
     "confirmed?": (

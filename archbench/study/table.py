@@ -175,11 +175,11 @@ def is_there(connection: sqlite3.Connection, table: str) -> bool:
 
 def begin_counting(connection: sqlite3.Connection, tables: Iterable[Table]) -> None:
     """Count what the tables hold, where that was not done from their beginning."""
-    if is_there(connection, COUNTS):
-        return
-    found = [(table.name, *table.count(connection)) for table in tables]
     columns = "name TEXT PRIMARY KEY, num_rows INTEGER, checksum INTEGER"
-    connection.execute(f"CREATE TABLE {COUNTS} ({columns}) WITHOUT ROWID")
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {COUNTS} ({columns}) WITHOUT ROWID")
+    known = {name for (name,) in connection.execute(f"SELECT name FROM {COUNTS}")}  # noqa: S608
+    new = (table for table in tables if table.name not in known)
+    found = [(table.name, *table.count(connection)) for table in new]
     connection.executemany(f"INSERT INTO {COUNTS} VALUES (?, ?, ?)", found)  # noqa: S608
 
 

@@ -77,6 +77,8 @@ class TrialRecord:
             one by one it stays ``running``: they tell how they stand.
         proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
         test_accuracy: Accuracy on the held-out test split, members of the front only.
+        weights_inherited: The share of its parameters that came from the study's ancestor, 0 to 1;
+            None where there is none, or the training has not begun.
         origin: The study and trial that it was inherited from, ``STUDY:TRIAL``, its conditions
             being the same; empty for a trial of the study itself.
         trainings: By seed, where the study plans them one by one, as a certificate and an ablation
@@ -98,6 +100,7 @@ class TrialRecord:
     failure: Failure | None = None
     reason: str = ""  # why it was not trained to the end, for ``over_limit`` and ``pruned``
     seconds: float = 0.0  # wall time spent on it, summed over interruptions
+    weights_inherited: float | None = None
     origin: str = ""
     verdicts: tuple[RungVerdict, ...] = ()
     trainings: tuple[TrainingRecord, ...] = ()

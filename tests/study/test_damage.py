@@ -143,6 +143,7 @@ def fill_every_table(path: Path) -> None:
         store.set_training(0, TrainingRecord(seed=0, epochs=8))
         store.set_checkpoint(0, example.point(4, 0.5), path=path, sha256="ab" * 32)
         store.set_notes(0, {"params": {}})
+        store.update(0, weights_inherited=0.5)
 
 
 def change(path: Path, statement: str) -> None:
@@ -169,7 +170,7 @@ def test_table_that_is_gone_and_cell_that_is_another_are_seen(closed: Path, tabl
     fill_every_table(closed)
     whole = closed.read_bytes()
     column = list(table.columns)[-1]
-    others = {"value": "'\"x\"'", "samples": "zeroblob(8)", "notes": "'{}'"}
+    others = {"value": "'\"x\"'", "samples": "zeroblob(8)", "notes": "'{}'", "inherited": 0.25}
     where = " WHERE key = 'name'" if table is rows.HEADER else ""
     change(closed, f"UPDATE {table.name} SET {column} = {others.get(column, 77)}{where}")
     with pytest.raises(StorageError, match=rf"{table.name} is not whole: a row is not as it was"):
