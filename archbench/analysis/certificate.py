@@ -173,6 +173,7 @@ def subject_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
         "seeds": proxy["seeds"],
         "epochs": proxy["recipe"]["rungs"][-1],
         "recipe": recipe,
+        **({"weights": proxy["weights"]["sha256"]} if "weights" in proxy else {}),
     }
 
 

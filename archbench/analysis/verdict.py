@@ -136,7 +136,8 @@ def verdict(study: StudyFacts) -> str:
     reason = no_front_reason(study)
     if reason is not None:
         return f"There is no front: {reason}."
-    sentences = (_found(study), _sure(study), _disturbed(study), certified(study), _meaning(study))
+    told = (_found, ancestor_in_words, _sure, _disturbed, certified, _meaning)
+    sentences = (tell(study) for tell in told)
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -164,6 +165,21 @@ def certified(study: StudyFacts) -> str:
     told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
     trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
     return f"{told}{trust}."
+
+
+def ancestor_in_words(study: StudyFacts) -> str:
+    """From whose weights all trainings began, and what that network reaches; empty for none."""
+    about, weights = (study.header.get("ancestor"), study.header.get("proxy", {}).get("weights"))
+    if about is None or weights is None:
+        return ""
+    told = f"All trainings began from the weights of {weights['name']}"
+    same = [r for r in study.trials() if r.digest == about["digest"] and r.state == "complete"]
+    if same:
+        reached = f"{_design(same[0], list(study.rule.objectives))} (trial {same[0].number})"
+        return f"{told}, which itself stands at {reached}."
+    accuracy = about["accuracy"]
+    itself = "" if accuracy is None else f", which itself reaches {_percent(accuracy)}"
+    return f"{told}{itself}."
 
 
 def _obstacle(study: StudyFacts, record: TrialRecord) -> str:

@@ -207,7 +207,9 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
 def _ending_text(record: TrialRecord) -> str:
     """How a trial ended and what it reached."""
     if record.state == "complete":
-        return f"{accuracy_text(record)} at {cost_text(record)}"
+        told = f"{accuracy_text(record)} at {cost_text(record)}"
+        share = record.weights_inherited
+        return told if share is None else f"{told}, {number.percent(share)} inherited"
     if record.state == "failed" and record.failure is not None:
         return f"failed ({record.failure.kind}): {record.failure.message}"
     return f"{record.state.replace('_', ' ')}: {record.reason}"

@@ -17,6 +17,7 @@ from archbench.data import DataSet, Split, load
 from archbench.data.mirror import mirrored_accuracy
 from archbench.data.picture import Preparation
 from archbench.errors import MissingError, StorageError
+from archbench.evaluate.ancestor import Ancestor
 from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
@@ -45,7 +46,8 @@ class Proxy:
 
     The resolution is a side in pixels, the recipe's seed the study's. For the stem, which says how
     the first embed is adapted, see ``archbench.models.proxy``; for the scale of all widths
-    ``archbench.models.rewrite.scaled``.
+    ``archbench.models.rewrite.scaled``. From the ancestor's ``weights``, if there are any, each
+    training begins: see ``archbench.models.weights.inherit``.
     """
 
     data: str
@@ -57,6 +59,7 @@ class Proxy:
     plan: Plan
     device: str
     scale: float = 1.0
+    weights: Ancestor | None = None
 
     @classmethod
     def from_document(
@@ -74,6 +77,7 @@ class Proxy:
             recipe=Recipe.from_document(kept["recipe"]),
             plan=Plan(**plan),
             scale=scale,
+            weights=Ancestor(**kept["weights"]) if "weights" in kept else None,
         )
 
     def spec(self, target: ArchSpec) -> ArchSpec:
@@ -110,7 +114,16 @@ class Proxy:
 
     def network(self, target: ArchSpec, *, seed: int) -> Network:
         """The network to train, with the weights that its training begins with."""
-        return build(self.spec(target), seed=derived_seed("weights", self.recipe.seed, seed))
+        return self.begun(target, seed=seed)[0]
+
+    def begun(self, target: ArchSpec, *, seed: int) -> tuple[Network, float | None]:
+        """``network``, and the share of its parameters that are inherited, if any may be.
+
+        Raises:
+            ArchbenchError: The ancestor's weights are gone, or are others.
+        """
+        network = build(self.spec(target), seed=derived_seed("weights", self.recipe.seed, seed))
+        return network, self.weights.given_to(network) if self.weights else None
 
     def train(
         self,
@@ -122,6 +135,7 @@ class Proxy:
         weights: Path | None,
         on_point: OnPoint,
         on_note: Callable[[str], None],
+        on_inherited: Callable[[float], None] | None = None,
     ) -> float:
         """The validation accuracy of one training of a candidate at the last rung.
 
@@ -129,14 +143,17 @@ class Proxy:
         is damaged or gone, it goes on from the one before, or begins anew, and ``on_note`` is told.
         ``on_point`` is told each point when its checkpoint is durable, after an interruption the
         last one again; False ends the training there, without weights. At the end they are written
-        to a safetensors file, if one is named.
+        to a safetensors file, if one is named. ``on_inherited`` is told which share of the
+        parameters the ancestor had, where there is one.
 
         Raises:
             NonFiniteLossError: The training diverged.
             SpecError: The candidate is not legal at the proxy.
             StorageError: A file cannot be written.
         """
-        network = self.network(target, seed=seed)
+        network, share = self.begun(target, seed=seed)
+        if on_inherited and share is not None:
+            on_inherited(share)
         points = train(
             network,
             self.dataset(),

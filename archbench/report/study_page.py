@@ -168,6 +168,7 @@ def _trials(summary: Summary) -> list[Part]:
         origin = f"taken from {record.origin}" if record.origin else ""
         reason = record.failure.message if record.failure else record.reason
         error = summary.accuracy_error(record)
+        inherited = front.share_cell(record.weights_inherited, None)
         rows.append(
             {
                 "trial": Cell(record.number, value=record.number),
@@ -176,6 +177,7 @@ def _trials(summary: Summary) -> list[Part]:
                 "proxy accuracy, ± standard error": front.share_cell(record.proxy_accuracy, error),
                 "parameters": front.count_cell(record.params),
                 "MACs, one image": front.count_cell(record.macs),
+                **({"weights inherited": inherited} if "weights" in summary.proxy else {}),
                 "why it ended": one_line("; ".join(filter(None, (origin, reason))), length=200),
             }
         )
@@ -186,7 +188,7 @@ def _trials(summary: Summary) -> list[Part]:
         else f"the {len(shown)} most accurate of {count} trials; trials.csv in the study's folder "
         "has all"
     )
-    found = ReportTable(rows, align="llrrrrp", is_sortable=True)
+    found = ReportTable(rows, align="ll" + "r" * (len(rows[0]) - 3) + "p", is_sortable=True)
     return [fold(title, [found], is_open=not summary.front)]
 
 

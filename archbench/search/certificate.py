@@ -31,7 +31,13 @@ from archbench.search.certificate_design import (
 )
 from archbench.search.context import StudyContext
 from archbench.search.growth import data_as_begun
-from archbench.search.preparation import SAY_WHERE, proxy_document, teacher_facts, unplanned
+from archbench.search.inheritance import with_ancestor
+from archbench.search.preparation import (
+    SAY_WHERE,
+    proxy_document,
+    teacher_facts,
+    unplanned,
+)
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedStudy, opened, told_in_words
 from archbench.search.trials import running_record
@@ -133,6 +139,7 @@ class _CertificateStudy(PlannedStudy):
         section = settings.space.proxy
         facts = self.prepared_data(settings.data, section.resolution, mirror=section.mirror)
         proxy = unplanned(settings, num_classes=facts["num_classes"])
+        proxy = with_ancestor(context, proxy, settings=settings)
         facts |= teacher_facts(context, proxy)
         specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]
         price = self.priced(specs, proxy=proxy)

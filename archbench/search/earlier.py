@@ -174,6 +174,7 @@ def _training(header: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{f"proxy.{key}": proxy.get(key) for key in _PROXY},
         **{f"proxy.{key}": value for key, value in recipe.items()},
+        "proxy.weights": _kept(proxy.get("weights"), "name", "sha256"),
         "precision of training": plan["precision"],
         "memory format of training": plan["memory_format"],
         **{f"software {name}": packages.get(name) for name in _SOFTWARE},
@@ -193,6 +194,10 @@ def _unequal(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         old, new = _plain(before.get(key)), _plain(now.get(key))
         if old != new:
             yield f"{key} was {_text(old)} and is {_text(new)}"
+
+
+def _kept(document: Mapping[str, Any] | None, *keys: str) -> dict[str, Any] | None:
+    return None if document is None else {key: document[key] for key in keys}
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.evaluate.ancestor import Ancestor, find_ancestor
 from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
 from archbench.models import as_spec
@@ -61,6 +62,13 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsInherited:
+    """The share of a network's parameters that came from the ancestor, 0 to 1."""
+
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialEnd:
     """How a trial ended; see ``Store.finish``."""
 
@@ -108,6 +116,7 @@ class TrainJob:
             weights=self.weights,
             on_point=tell,
             on_note=lambda text: send(Note(text=text)),
+            on_inherited=lambda share: send(WeightsInherited(share=share)),
         )
         return accuracy, reason
 
@@ -173,6 +182,17 @@ def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] |
     """The teacher's facts, also in words; every worker finds it in the cache then."""
     teacher = proxy.teacher(progress=_progress(send))
     return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
+
+
+def prepare_ancestor(send: Send, *, weights: str, base: Document, download: bool) -> Ancestor:
+    """The ancestor of a study's trainings, whose weights every worker finds then."""
+    told = _progress(send)
+    return find_ancestor(weights, base=as_spec(base), download=download, on_progress=told)
+
+
+def check_ancestor(send: Send, *, ancestor: Ancestor) -> None:
+    """Nothing, where the weights of the ancestor are there as they were."""
+    ancestor.read()
 
 
 def price_trial(

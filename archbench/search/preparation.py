@@ -20,6 +20,7 @@ from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
+from archbench.search.inheritance import require_ancestor, with_ancestor
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.kept_weights import remove_strange_files
 from archbench.search.optuna_view import Ledger
@@ -82,6 +83,7 @@ def prepare(
     for note in facts["data_notes"]:
         context.say(note)
     proxy = unplanned(settings, num_classes=facts["num_classes"])
+    proxy = with_ancestor(context, proxy, settings=settings)
     facts |= teacher_facts(context, proxy)
     context.say("calibrating, and trying what a trial costs")
     timeout_s = settings.search.timeout_s
@@ -221,6 +223,7 @@ def check_data(context: StudyContext) -> None:
     )
     if kept != context.header["proxy"]:
         restore(context, context.study.header())
+    require_ancestor(context, context.proxy)
     teacher = teacher_facts(context, context.proxy)
     if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
         raise UsageError(
@@ -291,7 +294,7 @@ def teacher_facts(context: Context, proxy: Proxy) -> dict[str, Any]:
 
 
 def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
-    """The proxy of a search, but for its plan."""
+    """The proxy of a search, but for its plan and its ancestor."""
     section = settings.space.proxy
     return Proxy(
         data=settings.data,
@@ -320,6 +323,7 @@ def proxy_document(proxy: Proxy) -> dict[str, Any]:
         "seeds": proxy.num_seeds,
         "device": proxy.device,
         "recipe": proxy.recipe.document(),
+        **({"weights": proxy.weights.document()} if proxy.weights else {}),
     }
 
 

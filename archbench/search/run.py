@@ -18,6 +18,7 @@ from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import earlier_anchor, known_plan, read_earlier
 from archbench.search.growth import as_begun, grow
+from archbench.search.inheritance import train_ancestor
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import settings_of, space_of
@@ -202,6 +203,7 @@ def _search(context: StudyContext) -> None:
         return seconds
 
     try:
+        train_ancestor(context)
         reason = run_trials(context)
         confirm_front(context)
     except (KeyboardInterrupt, AllFailedError):

@@ -10,7 +10,15 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.models import ArchSpec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.jobs import MayGoOn, Note, RungReached, TimedAgain, TrialEnd, TrialJob
+from archbench.search.jobs import (
+    MayGoOn,
+    Note,
+    RungReached,
+    TimedAgain,
+    TrialEnd,
+    TrialJob,
+    WeightsInherited,
+)
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
@@ -167,6 +175,8 @@ class Trials(Jobs):
                 self._study.set_checkpoint(number, point, path=path, sha256=sha256)
                 if is_new:
                     self._context.tell(events.RungFinished(number=number, point=point))
+            case Sent(payload=WeightsInherited(share=share)):
+                self._study.update(number, weights_inherited=share)
             case Sent(payload=StepProgress(what=what)):
                 self._context.tell(events.TrialWaits(number=number, text=what))
             case Sent(payload=Note(text=text)):

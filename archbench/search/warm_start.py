@@ -18,6 +18,7 @@ from archbench.models import as_spec
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match, Part, differences
+from archbench.search.inheritance import ancestor_entries
 from archbench.search.jobs import over_limit, time_each
 from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings
@@ -257,7 +258,8 @@ def create(context: StudyContext, start: WarmStart) -> None:
         (folder / owner.ENVIRONMENT).write_text(json.dumps(document, indent=2) + "\n")
         if context.target is not None:
             keep_stored(folder / owner.BLOCKS, target=context.target)
-        header = {**context.header, **warm_start_entries(context, start)}
+        entries = warm_start_entries(context, start)
+        header = {**context.header, **entries, **ancestor_entries(context, entries)}
         with Ledger.create(folder / owner.DATABASE, header) as study, study.transaction():
             for trial in start.inherited:
                 drawn = encoded(space, trial.choices)

@@ -129,7 +129,8 @@ class ProxySection:
     schedule are where stopping was seen to save most (benchmarks/pruning). ``mirror`` is
     whether images are mirrored at random, where the data allow it. With a ``teacher``, the
     answers of a plain convolutional network that is trained on the same data first are learnt
-    beside the labels.
+    beside the labels. Trainings begin from the ``weights`` of a file or of the nearest
+    ``published`` network, as far as they fit, or from fresh ones with ``none``.
     """
 
     data: Annotated[str, Node.text] = "cluttered_digits"
@@ -140,6 +141,7 @@ class ProxySection:
     batch: Annotated[int, _whole("batch", least=2)] = 32
     mirror: Annotated[bool, _flag] = True
     teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
+    weights: Annotated[str, Node.text] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

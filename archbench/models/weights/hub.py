@@ -73,12 +73,10 @@ def fetch_weights(
         StorageError: The folder cannot be written.
     """
     name, repository = _published(as_spec(written))
+    if kept := weights_kept(name, folder=folder):
+        return Fetched(kept, "")
     folder = folder or cache_folder() / "weights"
     path = folder / f"{name}.safetensors"
-    with suppress(MissingError, WeightsError):  # what is damaged is fetched again
-        kept = own_spec(read_weights(path))
-        if kept is not None and kept.digest == published(name).digest:
-            return Fetched(path, "")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".fetch-", dir=folder) as temporary:
@@ -95,6 +93,19 @@ def fetch_weights(
     except OSError as error:
         raise StorageError(f"cannot write: {error.strerror}", place=str(folder)) from error
     return Fetched(path, url)
+
+
+def weights_kept(name: str, *, folder: Path | None = None) -> Path | None:
+    """The file of a published network's weights where they were fetched to; None without one.
+
+    One that is damaged is none.
+    """
+    path = (folder or cache_folder() / "weights") / f"{name}.safetensors"
+    with suppress(MissingError, WeightsError):
+        kept = own_spec(read_weights(path))
+        if kept is not None and kept.digest == published(name).digest:
+            return path
+    return None
 
 
 def _published(spec: ArchSpec) -> tuple[str, str]:
