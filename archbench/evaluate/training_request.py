@@ -12,7 +12,11 @@ from archbench.errors import UsageError
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import Loop
 from archbench.models import ArchSpec, Network, build, load_weights, proxy
-from archbench.models.weights.header import header
+from archbench.models.weights.header import header, own_spec
+from archbench.models.weights.inherit import inherit
+from archbench.models.weights.load import read_network
+from archbench.models.weights.translation import differing_fields
+from archbench.models.weights.weight_file import read_weights
 from archbench.progress import Progress
 from archbench.train.step import derived_seed
 
@@ -80,8 +84,27 @@ class TrainingRequest:
     def _begin(self, network: Network) -> dict[str, Any]:
         """Loads the weights to begin with; the file's name and sha256."""
         assert self.weights is not None
-        loaded = load_weights(network, self.weights, interpolate=True, new_head=None)
-        name, side = self.weights.name, network.spec.resolution
+        if not self._inherit(network, self.weights):
+            self._load(network, self.weights)
+        with self.weights.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"file": self.weights.name, "sha256": sha256}
+
+    def _inherit(self, network: Network, path: Path) -> bool:
+        """Takes over what fits of weights of another network; whether the file says it is one."""
+        spec = own_spec(read_weights(path))
+        if spec is None or not differing_fields(spec, network.spec):
+            return False
+        found = inherit(network, ancestor=read_network(path).tensors, ancestor_spec=spec)
+        self.say(
+            f"{path.name} is of another network{f', {spec.name}' if spec.name else ''}: "
+            f"{100 * found.share:.1f} % of the parameters are inherited, the rest begin anew"
+        )
+        return True
+
+    def _load(self, network: Network, path: Path) -> None:
+        loaded = load_weights(network, path, interpolate=True, new_head=None)
+        name, side = path.name, network.spec.resolution
         if loaded.other_keys:
             others = ", ".join(loaded.other_keys)
             self.say(f"{name}: the weights {loaded.key} are taken, and not {others}")
@@ -92,8 +115,6 @@ class TrainingRequest:
         if loaded.fresh:
             classes = f"another number of classes than the {network.spec.num_classes:,} of the data"
             self.say(f"{name} is for {classes}: the classifier begins anew")
-        with self.weights.open("rb") as file:
-            return {"file": name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 @dataclass(frozen=True, kw_only=True)

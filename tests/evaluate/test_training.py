@@ -115,6 +115,23 @@ def test_a_training_begins_with_given_weights(
     ]
 
 
+def test_weights_of_another_network_are_inherited_as_far_as_they_fit(tmp_path: Path) -> None:
+    file, notes = tmp_path / "given.safetensors", list[str]()
+    given = build(SPEC, seed=7)
+    save_weights(given, file)
+    deeper = {**SPEC, "stages": [*SPEC["stages"][:-1], {**SPEC["stages"][-1], "depth": 3}]}
+    request = TrainingRequest(
+        target=as_spec(deeper), data="", folder=tmp_path, weights=file, on_note=notes.append
+    )
+    network, _ = request.network(num_classes=given.spec.num_classes)
+    ours, theirs = network.stages[-1].blocks, given.stages[-1].blocks
+    for key, value in theirs[0].state_dict().items():
+        assert ours[0].state_dict()[key].equal(value)
+    assert len(notes) == 1
+    assert "given.safetensors is of another network" in notes[0]
+    assert notes[0].endswith(" % of the parameters are inherited, the rest begin anew")
+
+
 def test_other_weights_to_begin_with_are_another_training(data: str, tmp_path: Path) -> None:
     file, out = tmp_path / "given.safetensors", tmp_path / "out"
     save_weights(build(SPEC, seed=8), file)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     "--weights",
     metavar="FILE",
     type=option.FILE,
-    help="Begin with these weights; for another number of classes the classifier begins anew.",
+    help="Begin with these weights; of another network as far as they fit, and for another number "
+    "of classes without its classifier.",
 )
 @option.SEED
 @option.mirror(default=True)
