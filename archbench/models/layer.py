@@ -87,6 +87,18 @@ def strided_map(x: Tensor, stride: int) -> Tensor:
     return x[:, :, ::stride, ::stride]
 
 
+def per_image(token: Tensor, sequence: Tensor) -> Tensor:
+    """Class tokens (1, c, C) for each image of a sequence (B, T, C): (B, c, C).
+
+    The number of images is not asked for, which a trace would record. Traced it is a sum with
+    zeros, as not every converter takes an expansion to the size of another tensor (ncnn's).
+    """
+    first = sequence[:, :1]
+    if _JIT.is_tracing():
+        return token + (first - first)
+    return token.expand_as(first.expand(-1, token.shape[1], -1))
+
+
 def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Tensor:
     """Tokens (B, T, C) of which the map went through a layer; class tokens pass by it."""
     number = sizes(x)[1] - grid.tokens
@@ -96,7 +108,7 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
 
 def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """Parts such as queries, keys and values, each (B, h, T, d), of (B, T, parts*h*d)."""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    return x.unflatten(-1, (parts * heads, -1)).transpose(1, 2).chunk(parts, dim=1)
 
 
 class LinearNorm(nn.Module):

@@ -22,6 +22,7 @@ from archbench.models.layer import (
     linear_of,
     map_grid,
     map_tokens,
+    per_image,
     sizes,
     token_map,
 )
@@ -84,9 +85,7 @@ class Stage(nn.Module):
         sequence = map_tokens(x)  # (B, N, C)
         first = [tokens] if self.carries and tokens is not None else []
         if self.class_token is not None:
-            # As many as images, without asking for their number, which a trace would record.
-            alike = sequence[:, :1].expand(-1, sizes(self.class_token)[1], -1)
-            first.append(self.class_token.expand_as(alike))
+            first.append(per_image(self.class_token, sequence))
         if first:
             sequence = torch.cat((*first, sequence), dim=1)  # (B, T, C)
         if self.position is not None:
