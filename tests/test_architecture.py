@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"bounds", "cache_folder", "command_line", "digest", "errors", "lazy", "lock"}
-BENEATH_ALL |= {"memory", "one_thread", "progress", "registry", "yaml_document"}
+BENEATH_ALL = {"bounds", "cache_folder", "command_line", "digest", "errors", "exactness", "lazy"}
+BENEATH_ALL |= {"lock", "memory", "one_thread", "progress", "registry", "yaml_document"}
 EVERYWHERE = {"numpy"}
 
 
@@ -34,10 +34,12 @@ class Room:
 # Optuna's storage is SQLAlchemy's and raises its errors. evaluate joins networks, a data set and
 # numbers, so it has to load the data set by its name, and it opens networks of other libraries, to
 # measure them like ours. RandAugment, as recipes name it, is timm's, so data own timm, too.
-TABLE = """
+RUNTIMES = "onnx onnxruntime openvino nncf tensorrt"
+TABLE = f"""
 command_line | |
 errors       | |
 bounds       | errors |
+exactness    | errors | torch
 cache_folder | errors |
 digest       | |
 lazy         | |
@@ -52,7 +54,7 @@ analysis     | study | pandas pyarrow moocore scipy
 models       | study | torch safetensors
 data         | | torch torchvision sklearn PIL timm
 train        | data models study | torch timm
-measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
+measure      | study | torch fvcore {RUNTIMES}
 space        | analysis models study |
 evaluate     | analysis models data train measure study | torch timm torchvision
 search | analysis data evaluate measure models space study train | optuna optunahub scipy sqlalchemy

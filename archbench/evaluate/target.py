@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from archbench.errors import NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
+from archbench.exactness import Standard
 from archbench.measure.backend import BACKENDS, Runnable, checked_error, placed, prepared
 from archbench.measure.latency.calibration import (
     Anchor,
@@ -255,21 +256,20 @@ def _deployed(
     example = noise(resolution, batch=conditions.batch)
     if BACKENDS.load(conditions.backend).FORM == "portable":
         return fold(network)
-    network, expected = network.eval(), None
+    network, standard = network.eval(), None
     with torch_threads(conditions.threads):
         if conditions.precision != "fp32":
-            with torch.inference_mode():
-                expected = network(example)
+            standard = Standard(network, example)
             network = fold(network)  # folding needs the precise weights
         ready, images = placed(network, example, conditions=conditions)
         made = deploy(ready, images, known=forms.decided() if forms else None)
         if forms:
             forms.add(made.decided())
-    if expected is not None:  # the error that counts is that against full precision
+    if standard is not None:  # the error that counts is that against full precision
         with torch.inference_mode():
             output = made(images)
         error = checked_error(
-            expected, output, precision=conditions.precision, backend=conditions.backend
+            standard, output, precision=conditions.precision, backend=conditions.backend
         )
         made.error = error
     return made

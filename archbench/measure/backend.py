@@ -7,6 +7,8 @@ A backend is a file of ``archbench/measure/backends``. It holds
   ``portable`` where it takes the folded network and chooses for itself;
 - ``NEEDS``, where it needs libraries: each with the extra that brings it;
 - ``COMPILES_ON``, where it needs a C++ compiler: the devices on which it does;
+- ``TOLERANCE``, where functions of its are less precise than its products: what its output may
+  differ from eager's by, over the largest one;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 A backend that runs a file, the artifact, holds in place of ``prepare``
@@ -26,7 +28,6 @@ comparison with eager.
 import copy
 import io
 import logging
-import math
 import os
 import random
 import shutil
@@ -42,7 +43,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils import _pytree as pytree
 
 from archbench.errors import (
     InexactError,
@@ -51,6 +51,7 @@ from archbench.errors import (
     library_absence,
     unknown_name,
 )
+from archbench.exactness import Standard
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -188,11 +189,11 @@ def prepared(
     if conditions.device == "cuda":
         torch.cuda.synchronize()
     seconds = wall() - began
-    # The network as it is, in evaluation, where it lies.
+    # The network as it is, where it lies.
     own = next((one for one in network.parameters() if one.is_floating_point()), example)
-    with evaluating(network), torch.inference_mode():
-        expected = network(example.to(own.device, own.dtype))
-    error = checked_error(expected, output, precision=found.precision, backend=name)
+    standard = Standard(network, example.to(own.device, own.dtype))
+    limit = max(LIMITS[found.precision], getattr(BACKENDS.load(name), "TOLERANCE", 0.0))
+    error = checked_error(standard, output, precision=found.precision, backend=name, limit=limit)
     if conditions.device == "cpu" and conditions.threads == 1:  # timed by this thread's CPU time
         before, everyone = own_cpu(), all_cpu()
         found.run()
@@ -305,32 +306,30 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def checked_error(expected: object, got: object, *, precision: str, backend: str) -> float:
-    """Largest difference of two outputs, over the largest expected one; of all their tensors.
+def checked_error(
+    standard: Standard,
+    output: object,
+    *,
+    precision: str,
+    backend: str,
+    limit: float | None = None,
+) -> float:
+    """Largest difference of an output from the network's own, over its largest; of all tensors.
 
     Raises:
-        InexactError: It is beyond the limit of the precision.
+        InexactError: It is beyond the limit, by default that of the precision; in fp32, where
+            weights may amplify what is rounded, also beyond what rounding does to the network.
     """
-    one, other = (
-        torch.cat([tensor.detach().float().cpu().flatten() for tensor in tensors_of(output)])
-        for output in (expected, got)
+    error, fault = standard.error(output), ""
+    limit = LIMITS[precision] if limit is None else limit
+    if error <= limit or (precision == "fp32" and not (fault := standard.fault(output))):
+        return error
+    raise InexactError(
+        f"its output differs from eager's by {error:.1e} of the largest one, and "
+        f"{precision} explains {limit:.0e}{fault and f': {fault}'}",
+        place=f"backend {backend}",
+        help="use another backend or precision for this network",
     )
-    scale = one.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-    # A comparison with what is not a number must not pass as a small one.
-    error = float(((one - other).abs().max() / scale).nan_to_num(nan=math.inf, posinf=math.inf))
-    if error > LIMITS[precision]:
-        raise InexactError(
-            f"its output differs from eager's by {error:.1e} of the largest one, and "
-            f"{precision} explains {LIMITS[precision]:.0e}",
-            place=f"backend {backend}",
-            help="use another backend or precision for this network",
-        )
-    return error
-
-
-def tensors_of(tree: object) -> list[Tensor]:
-    """The tensors of an output or of arguments, however they are nested."""
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def placed(
@@ -353,17 +352,6 @@ def _is_placed(network: nn.Module, kind: torch.dtype, device: str) -> bool:
         tensor.device.type == device and (tensor.dtype == kind or not tensor.is_floating_point())
         for tensor in (*network.parameters(), *network.buffers())
     )
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation; afterwards each of its modules is in the mode it was in."""
-    before = {module: module.training for module in network.modules()}
-    try:
-        yield network.eval()
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 def dtype_of(precision: str, *, place: str) -> torch.dtype:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import UncountedOperatorError
-from archbench.measure.backend import evaluating, tensors_of
+from archbench.exactness import evaluating, tensors_of
 
 if TYPE_CHECKING:
     from fvcore.nn.jit_analysis import JitModelAnalysis

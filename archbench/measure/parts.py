@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
+from archbench.exactness import tensors_of
 from archbench.measure import machine_cache
-from archbench.measure.backend import dtype_of, tensors_of
+from archbench.measure.backend import dtype_of
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean

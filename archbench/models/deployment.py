@@ -7,21 +7,19 @@ network and on the example, and keeps the fastest.
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import FOREIGN_FAULTS, InexactError, wrong_type
+from archbench.errors import InexactError, wrong_type
+from archbench.exactness import Standard
 from archbench.memory import keep_memory
 from archbench.models import kernels
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 
 TOLERANCE = 1e-4
-ROUNDING = 10.0
-"""Times what rounding does to the network itself that a form of it may be off the fp64 output."""
-PASSES = 8  # that tell what rounding does to a network
 BUDGET_S = 3.0
 Sizes = tuple[torch.Size | None, ...]
 """Shapes of what a layer takes, in order; None for what is no tensor."""
@@ -130,7 +128,7 @@ def deploy(
     keeps = bool(keep_memory())
     deployed = fold(network)
     with torch.inference_mode():
-        standard = _Standard(network, example)
+        standard = Standard(network, example)
         deployed = _with_observed_norms_folded(deployed, example, standard)
         flow = observe(deployed, example)
         candidates = _offer(
@@ -149,16 +147,16 @@ def deploy(
             deployed.set_submodule(place, found.forms[chosen])
             choices.append(LayerForm(place, kind, chosen, found.quartiles()))
         output = deployed(example)
-        if refusal := standard.refusal(output):
+        if refusal := _refusal(standard, output):
             raise InexactError(refusal, help="use the network as it is")
-        error = _error(standard.output, output)
+        error = standard.error(output)
     return Deployed(deployed, choices=tuple(choices), error=error, keeps_memory=keeps).eval()
 
 
 def deployment_error(network: nn.Module, deployed: nn.Module, example: Tensor) -> float:
     """Largest difference of the outputs in evaluation, over the largest output."""
     with torch.inference_mode():
-        return _error(_evaluated(network, example), deployed(example))
+        return Standard(network, example).error(deployed(example))
 
 
 def _folded(module: nn.Module) -> nn.Module:
@@ -183,7 +181,7 @@ def _without_quick_gelu(layers: nn.Sequential) -> None:
 
 
 def _with_observed_norms_folded(
-    network: nn.Module, example: Tensor, standard: "_Standard"
+    network: nn.Module, example: Tensor, standard: Standard
 ) -> nn.Module:
     """Folds a batch norm that was seen to follow a convolution; not where that changes outputs."""
     if not any(type(module) is nn.BatchNorm2d for module in network.modules()):
@@ -196,7 +194,7 @@ def _with_observed_norms_folded(
         if norm.affine and norm.track_running_stats:
             folded.set_submodule(flow.places[conv], fold_norm(conv, norm))
             folded.set_submodule(flow.places[norm], nn.Identity())
-    return network if standard.refusal(folded(example)) else folded
+    return network if _refusal(standard, folded(example)) else folded
 
 
 class Flow(NamedTuple):
@@ -311,68 +309,13 @@ def _forms(
     }
 
 
-class _Standard:
-    """What the outputs of a network's other forms are held against: its own on the example.
+def _refusal(standard: Standard, output: Tensor) -> str:
+    """Why a form that gives this output is not the network; empty where it is.
 
-    Where weights amplify what is rounded, two forms of one network differ by as much as each of
-    them is off the exact output, so neither can be held against the other alone.
+    It may differ by 1e-4 in fp32, by as many steps of rounding in another precision.
     """
-
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
-        self.network = network
-        self.example = example
-        self.output = _evaluated(network, example)
-
-    def refusal(self, output: Tensor) -> str:
-        """Why a form that gives this output is not the network; empty where it is."""
-        difference = _error(self.output, output)
-        if difference <= _tolerance(self.example.dtype):
-            return ""
-        told = f"this form differs from the network by {difference:.1e} of the largest output"
-        try:
-            exact = self._exact
-        except FOREIGN_FAULTS:
-            return f"{told}, and the network does not compute in fp64, which would tell why"
-        error, rounding = _error(exact, output.double()), self._rounding
-        if error <= ROUNDING * rounding:
-            return ""
-        return f"{told}: it is off the fp64 output by {error:.1e}, the network by {rounding:.1e}"
-
-    @cached_property
-    def _exact(self) -> Tensor:
-        return _evaluated(copy.deepcopy(self.network).double(), self.example.double())
-
-    @cached_property
-    def _rounding(self) -> float:
-        """How far rounding takes the network off its fp64 output, at most.
-
-        Of several passes, on images that are rounded otherwise: of levit_128s with weights so large
-        that it amplifies what is rounded, one pass may be a thousand times nearer than the next.
-        """
-        generator = torch.Generator().manual_seed(0)
-        outputs = [self.output]
-        for _ in range(PASSES):
-            steps = torch.randint(-1, 2, self.example.shape, generator=generator)
-            steps = steps.to(self.example) * torch.finfo(self.example.dtype).eps
-            outputs.append(_evaluated(self.network, self.example * (1 + steps)))
-        return max(_error(self._exact, output.double()) for output in outputs)
-
-
-def _evaluated(network: nn.Module, example: Tensor) -> Tensor:
-    was_training = network.training
-    network.eval()
-    try:
-        output: Tensor = network(example)
-    finally:
-        network.train(was_training)
-    return output
-
-
-def _error(expected: Tensor, got: Tensor) -> float:
-    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
-    return float((expected - got).abs().max() / scale)
-
-
-def _tolerance(dtype: torch.dtype) -> float:
-    """1e-4 in fp32; as many steps of rounding in another precision."""
-    return TOLERANCE * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
+    difference = standard.error(output)
+    steps = torch.finfo(standard.example.dtype).eps / torch.finfo(torch.float32).eps
+    if difference <= TOLERANCE * steps or not (fault := standard.fault(output)):
+        return ""
+    return f"this form differs from the network by {difference:.1e} of the largest output: {fault}"

@@ -16,7 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archbench import errors
 from archbench.errors import InexactError, MissingError, UsageError
+from archbench.exactness import Standard
 from archbench.measure import backend as backends
 from archbench.measure.backend import (
     BACKENDS,
@@ -33,7 +35,7 @@ from archbench.measure.machine import pinned
 from archbench.models import build, fold
 from archbench.study.environment import usable_cores
 from archbench.study.measurement import Conditions
-from tests.models.parts import random_spec
+from tests.models.parts import amplify, random_spec
 
 COMPILING = {"compiled", "aotinductor"}
 EXAMPLE, BF16 = torch.randn(1, 3, 8, 8), Conditions(precision="bf16")
@@ -80,10 +82,9 @@ def test_computes_what_eager_computes(name: str, precision: str) -> None:
         if precision == "int8":  # an untrained deep network may lose everything
             network, sides = small().eval(), (8, 8)
         example = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode():
-            expected = network(example)
         found = prepared(network, example, conditions=conditions)
-        checked_error(expected, found.run(), precision=found.precision, backend=name)
+        standard = Standard(network, example)
+        assert standard.error(found.run()) <= 1.01 * (found.error or 0.0)
         assert found.complaint() == ""
 
 
@@ -249,8 +250,22 @@ def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_output_that_is_not_a_number_is_no_small_difference() -> None:
     output = torch.tensor([1.0, float("nan")])
+    standard = Standard(nn.Identity(), torch.ones(2))
     with pytest.raises(InexactError, match="by inf of the largest one"):
-        checked_error(torch.ones(2), output, precision="int8", backend="it")
+        checked_error(standard, output, precision="int8", backend="it")
+
+
+def test_a_network_that_amplifies_rounding_is_held_against_the_fp64_output() -> None:
+    network = build("levit_128s").eval()
+    generator = torch.Generator().manual_seed(18)
+    amplify(network, scale=1.2, generator=generator)
+    standard = Standard(network, torch.randn(1, 3, 224, 224, generator=generator))
+    with torch.inference_mode():
+        right = fold(network)(standard.example)
+    assert standard.error(right) > backends.LIMITS["fp32"]
+    checked_error(standard, right, precision="fp32", backend="it")
+    with pytest.raises(InexactError, match=r"off the fp64 output by .*, the network by"):
+        checked_error(standard, 1.5 * right, precision="fp32", backend="it")
 
 
 def test_work_in_threads_that_cpu_time_cannot_see_is_refused() -> None:
@@ -279,7 +294,7 @@ def test_what_cannot_be_is_refused(
 def test_a_library_that_is_not_there_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match=r"openvino is not installed; pip .*archbench\[openvino"):
         prepared(small(), EXAMPLE, conditions=Conditions(backend="openvino"))
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
 
+import torch
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models import ArchSpec
+from archbench.models.layer import AttentionBias
 from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
 NUMBERS = (1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
@@ -195,3 +197,22 @@ def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
 def _part_document(role: Role, kinds: Any, rng: random.Random) -> dict[str, Any]:
     kind = rng.choice(kinds)
     return {"kind": kind, **draw_values(role, kind, rng)}
+
+
+def amplify(network: nn.Module, *, scale: float, generator: torch.Generator) -> None:
+    """Weights with which each layer hands on more than it takes, so that what is rounded grows."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                deviation = scale / module.weight[0].numel() ** 0.5
+                module.weight.normal_(0, deviation, generator=generator)
+            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                mean, variance = module.running_mean, module.running_var
+                assert mean is not None
+                assert variance is not None
+                variance.uniform_(0.5, 1.5, generator=generator)
+                module.weight.normal_(1, 0.1, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+                mean.normal_(0, 0.1, generator=generator)
+            elif isinstance(module, AttentionBias):
+                module.values.normal_(generator=generator)

@@ -16,8 +16,9 @@ from archbench.memory import keep_memory
 from archbench.models import build, deploy, deployment, deployment_error, fold
 from archbench.models.deployment import observe
 from archbench.models.kernels import Candidates, Packed, can_fuse, can_pack, race
-from archbench.models.layer import ATTENTION_KERNELS, Attend, AttentionBias, QuickGELU
+from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU
 from tests.models.foreign import randomise
+from tests.models.parts import amplify
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="no oneDNN here")
 ACTIVATIONS = [nn.GELU(), nn.Hardswish(), nn.ReLU(), nn.SiLU(), None]
@@ -122,25 +123,6 @@ def test_a_network_that_amplifies_rounding_is_deployed() -> None:
     images = torch.randn(1, 3, 224, 224, generator=generator)
     deployed = deploy(network, images, budget_s=0.0)
     assert 1e-4 < deployed.error < 0.1
-
-
-def amplify(network: nn.Module, *, scale: float, generator: torch.Generator) -> None:
-    """Weights with which each layer hands on more than it takes, so that what is rounded grows."""
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                deviation = scale / module.weight[0].numel() ** 0.5
-                module.weight.normal_(0, deviation, generator=generator)
-            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                mean, variance = module.running_mean, module.running_var
-                assert mean is not None
-                assert variance is not None
-                variance.uniform_(0.5, 1.5, generator=generator)
-                module.weight.normal_(1, 0.1, generator=generator)
-                module.bias.normal_(0, 0.1, generator=generator)
-                mean.normal_(0, 0.1, generator=generator)
-            elif isinstance(module, AttentionBias):
-                module.values.normal_(generator=generator)
 
 
 def test_quick_gelu_between_linears_becomes_silu() -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import evaluating
+from archbench.exactness import evaluating
 
 
 def exported_program(

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from archbench.errors import NETWORK_FAULTS, InexactError, fault_text
-from archbench.measure.backend import Runnable, prepared, tensors_of
+from archbench.exactness import tensors_of
+from archbench.measure.backend import Runnable, prepared
 from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
 from archbench.measure.latency.clock import Forward
