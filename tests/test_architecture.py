@@ -34,7 +34,9 @@ class Room:
 # Optuna's storage is SQLAlchemy's and raises its errors. evaluate joins networks, a data set and
 # numbers, so it has to load the data set by its name, and it opens networks of other libraries, to
 # measure them like ours. RandAugment, as recipes name it, is timm's, so data own timm, too.
-RUNTIMES = "onnx onnxruntime openvino nncf tensorrt"
+RUNTIMES = (
+    "onnx onnxruntime openvino nncf tensorrt ncnn pnnx executorch ai_edge_litert litert_torch"
+)
 TABLE = f"""
 command_line | |
 errors       | |
@@ -161,7 +163,7 @@ def test_every_extra_installs_a_library_that_a_room_owns() -> None:
     extras = project["optional-dependencies"]
     owned = set().union(*(room.libraries for room in ROOMS.values()))
     for extra in extras.keys() - {"test"}:
-        names = {re.split(r"[^\w-]", line)[0] for line in extras[extra]}
+        names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in extras[extra]}
         assert names & owned, f"no room uses what the extra {extra} installs"
 
 

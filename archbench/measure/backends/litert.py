@@ -1,0 +1,80 @@
+"""Google's LiteRT (once TensorFlow Lite) on the CPU, its operators delegated to XNNPACK."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import library_absence
+from archbench.exactness import evaluating
+from archbench.measure.backend import Runnable
+from archbench.study.measurement import Conditions
+
+NEEDS = {"ai_edge_litert": "litert"}
+PRECISIONS = {"cpu": ("fp32",)}
+FORM = "portable"
+SUFFIX = ".tflite"
+
+
+def write(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    path: Path,
+    conditions: Conditions,
+    images: Iterable[Tensor],
+) -> None:
+    """Exported by PyTorch and converted by a library of its own, which is large.
+
+    Raises:
+        MissingError: That library is not installed.
+    """
+    if missing := library_absence("litert_torch", extra="litert-convert"):
+        raise missing.at("backend litert")
+    import litert_torch
+
+    with torch.no_grad(), evaluating(network):
+        litert_torch.convert(network, (example,)).export(str(path))
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """Loaded; one thread works in the calling thread."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=conditions.threads)
+    interpreter.allocate_tensors()
+    (entry,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.set_tensor(entry["index"], example.numpy())  # a pass leaves it as it is
+
+    def run() -> object:
+        interpreter.invoke()
+        return [torch.from_numpy(interpreter.get_tensor(output["index"])) for output in outputs]
+
+    # Those of the file, and behind them the delegates'.
+    operators = interpreter._get_ops_details()  # noqa: SLF001
+    delegates = [one for one in operators if one["op_name"] == "DELEGATE"]
+    own = operators[: len(operators) - len(delegates)]
+    details = {
+        "delegate_calls": len(delegates),
+        "operators_delegated": (inside := _number_inside(delegates, own)),
+        "operators_outside": len(own) - inside,
+    }
+    return Runnable(run=run, precision="fp32", details=details)
+
+
+def _number_inside(
+    delegates: Sequence[Mapping[str, Any]], operators: Sequence[Mapping[str, Any]]
+) -> int:
+    """How many operators delegates took: those between what goes in and what comes out."""
+    maker = {int(tensor): one["index"] for one in operators for tensor in one["outputs"]}
+    needs = {one["index"]: set(map(int, one["inputs"])) for one in operators}
+    inside: set[int] = set()
+    for delegate in delegates:
+        given, wanted = set(map(int, delegate["inputs"])), set(map(int, delegate["outputs"]))
+        while wanted := (wanted - given) & maker.keys():
+            found = {maker[tensor] for tensor in wanted} - inside
+            inside |= found
+            wanted = set().union(*(needs[one] for one in found))
+    return len(inside)
