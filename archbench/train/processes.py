@@ -1,6 +1,8 @@
 """How do the processes of one training agree: those that torchrun started, or this one alone?"""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -49,3 +51,24 @@ def from_first(make: Callable[[], _T], *, device: torch.device) -> _T:
     if isinstance(box[0], ArchbenchError):
         raise box[0]
     return box[0]  # type: ignore[return-value]
+
+
+@contextmanager
+def joined(device: str) -> Iterator[str]:
+    """Lets the processes that torchrun started train together; gives the device of this one.
+
+    Each has a GPU of its own (nccl), or they share the CPU (gloo). Nothing is done where torchrun
+    did not start this process.
+    """
+    if not dist.is_available() or not dist.is_torchelastic_launched():
+        yield device
+        return
+    is_gpu = torch.device(device).type == "cuda"
+    if is_gpu:
+        device = f"cuda:{int(os.environ['LOCAL_RANK'])}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if is_gpu else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()

@@ -83,15 +83,16 @@ class Feed:
 class Teacher:
     """A trained network, in evaluation, whose answers others learn; the sha256 is of its weights.
 
-    The accuracy is on the validation images; the agreement is the share of the training images, as
-    they are, on which its answer is the label: near 1 it says little that the labels do not say.
+    The accuracy is on the validation images; the agreement, None where it was not taken, is the
+    share of the training images, as they are, on which its answer is the label: near 1 it says
+    little that the labels do not say.
     """
 
     kind: str
     network: nn.Module
     sha256: str
     accuracy: float
-    agreement: float
+    agreement: float | None = None
 
     @torch.no_grad()
     def answers(self, images: Tensor) -> Tensor:
