@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from archbench.analysis.confusion import class_results, confused_pairs, confusion_matrix
 from archbench.analysis.statistics import Estimate, wilson
 from archbench.data import DataSet, normalise
-from archbench.data.dataset import PIXEL_MEAN, PIXEL_STD
+from archbench.data.picture import Preparation
 from archbench.data.thumbnail import thumbnail
 from archbench.progress import Progress, no_progress
 
@@ -33,16 +32,13 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class HeldOut:
     """The held-out test images: so many, in batches, and what is to be known of them.
 
-    Mean and standard deviation are those by which their channels are normalised. ``path`` gives
-    the file of an image by its number where there is one.
+    ``path`` says where an image lies, by its number, if it is known.
     """
 
     batches: Callable[[], Iterable[Batch]]
     num_images: int
-    class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    path: Callable[[int], Path | None] = lambda image: None
+    preparation: Preparation
+    path: Callable[[int], str | None] = lambda image: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +70,7 @@ class HeldOutResult:
         mean over the classes that have some. ``confused`` are the entries of the confusion matrix
         beside its diagonal that are not 0.
         """
-        names, num_images = self.images.class_names, len(self.predictions)
+        names, num_images = self.images.preparation.class_names, len(self.predictions)
         labels = [one.label for one in self.predictions]
         predicted = [one.predicted for one in self.predictions]
         matrix = confusion_matrix(labels, predicted, num_classes=len(names))
@@ -113,11 +109,11 @@ class HeldOutResult:
 
     def rows(self) -> list[dict[str, Any]]:
         """Each image, JSON-able: its number, its file where there is one, class and prediction."""
-        names, path = self.images.class_names, self.images.path
+        names, path = self.images.preparation.class_names, self.images.path
         return [
             {
                 "image": one.image,
-                "file": str(file) if (file := path(one.image)) else None,
+                "file": path(one.image),
                 "class": names[one.label],
                 "predicted": names[one.predicted],
                 "probability": one.probability,
@@ -157,8 +153,10 @@ def held_out_result(
             on_progress("testing, image", len(found), images.num_images)
     finally:
         network.train(was_training)
+    assert len(found) == images.num_images, "every image is tested once, whatever the processes"
+    seen = images.preparation
     shown = {
-        number: thumbnail(image, mean=images.mean, std=images.std)
+        number: thumbnail(image, mean=seen.mean, std=seen.std)
         for _, _, number, image in sorted(worst, reverse=True)
     }
     return HeldOutResult(images=images, predictions=tuple(found), thumbnails=shown)
@@ -174,13 +172,8 @@ def held_out(dataset: DataSet) -> HeldOut:
             images = normalise(split.images[start : start + _BATCH])
             yield images, labels, torch.arange(start, start + len(labels))
 
-    return HeldOut(
-        batches=batches,
-        num_images=len(split),
-        class_names=dataset.class_names,
-        mean=(PIXEL_MEAN,) * 3,
-        std=(PIXEL_STD,) * 3,
-    )
+    preparation = Preparation.of(dataset)
+    return HeldOut(batches=batches, num_images=len(split), preparation=preparation)
 
 
 def _predictions(

@@ -17,9 +17,11 @@ from archbench.models.weights.weight_file import write_safetensors
 from archbench.study.atomic_file import write_atomically
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
+from archbench.train.processes import rank
 from archbench.train.resumable import OnPoint
 
 DOCUMENT = "training.json"
+SCHEMA = "archbench.training/1"
 
 Loop = Callable[[Path, OnPoint], tuple[CurvePoint, ...]]
 """Trains from a checkpoint, if there is one, and tells each point when that is durable."""
@@ -52,14 +54,16 @@ def begun_document(
         UsageError: The folder holds another training.
         StorageError: Its document cannot be read, or not be written.
     """
-    path = folder / DOCUMENT
+    path, asked = folder / DOCUMENT, {"schema": SCHEMA, **asked}
     if (kept := _read(path)) is None:
         created = datetime.now().astimezone().isoformat(timespec="seconds")
         environment = capture_environment().document()
-        kept = {**asked, **more(), "created": created, "environment": environment}
+        found = {**more(), "created": created, "environment": environment}
+        text = json.dumps({**asked, **found}, indent=2)
         _make(folder)
-        write_atomically(path, json.dumps(kept, indent=2).encode())
-        return kept
+        write_atomically(path, text.encode())
+        made: dict[str, Any] = json.loads(text)
+        return made
     documents = []
     for document in (json.loads(json.dumps(asked)), kept):  # notes are about the data, not of them
         data = {key: value for key, value in document["data"].items() if key != "data_notes"}
@@ -100,7 +104,8 @@ def train_to_end(
     """Trains a network and keeps the best and the last weights, with texts in their headers.
 
     An interrupted training in the same folder is gone on with. Each point is told when the best
-    weights are written, a note also when those of a training that was interrupted are lost.
+    weights are written, a note also when those of a training that was interrupted are lost. Of
+    several processes the first one writes.
     """
     _make(folder)
     checkpoint, best = folder / "checkpoint.safetensors", folder / "best.safetensors"
@@ -119,10 +124,11 @@ def train_to_end(
     points = loop(checkpoint, keep_best)
     highest = max(points, key=lambda point: point.accuracy)
     epoch, accuracy = reached or (highest.epoch, highest.accuracy)
-    if on_note and accuracy < highest.accuracy:
+    if on_note and rank() == 0 and accuracy < highest.accuracy:
         on_note(f"the best weights, of epoch {highest.epoch}, are lost; kept: epoch {epoch}")
     last = folder / "last.safetensors"
-    _write(last, network, points[-1], texts=texts)
+    if rank() == 0:
+        _write(last, network, points[-1], texts=texts)
     return Kept(best=best, last=last, points=points, best_epoch=epoch, ended=ended)
 
 

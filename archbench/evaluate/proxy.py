@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 
@@ -31,6 +31,9 @@ from archbench.train.plan import choose_plan, common_plan
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher, derived_seed
 from archbench.train.teacher import teacher_for
+
+if TYPE_CHECKING:
+    from archbench.data.stream import Stream
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
 PLAN_BUDGET_S = 4.0
@@ -222,8 +225,11 @@ def open_data(
     return _opened(name, resolution)
 
 
-def describe(dataset: DataSet, *, mirror: bool = True) -> dict[str, Any]:
-    """What a study's header keeps of its data, JSON-able; ``mirror`` is that of the recipe."""
+def describe(dataset: "DataSet | Stream", *, mirror: bool = True) -> dict[str, Any]:
+    """What a study's header keeps of its data, JSON-able; ``mirror`` is that of the recipe.
+
+    Whether mirrors contradict the labels is asked of images that are held, not of a stream.
+    """
     chance = max(1 / dataset.num_classes, dataset.majority_share)
     return {
         "data": dataset.name,
@@ -239,7 +245,7 @@ def describe(dataset: DataSet, *, mirror: bool = True) -> dict[str, Any]:
     }
 
 
-def _imbalance(dataset: DataSet) -> list[str]:
+def _imbalance(dataset: "DataSet | Stream") -> list[str]:
     """What classes of unequal size do to accuracies, where they are so."""
     share = dataset.majority_share
     if share * dataset.num_classes < _UNEQUAL:
@@ -254,11 +260,11 @@ def _imbalance(dataset: DataSet) -> list[str]:
     ]
 
 
-def _mirrors(dataset: DataSet, mirror: bool) -> list[str]:
+def _mirrors(dataset: "DataSet | Stream", mirror: bool) -> list[str]:
     """What a person should know of the mirroring of images, where they are mirrored."""
     if not (dataset.flip and mirror):
         return []
-    if found := mirrored_accuracy(dataset):
+    if isinstance(dataset, DataSet) and (found := mirrored_accuracy(dataset)):
         as_is, mirrored = (f"{100 * share:.0f} %" for share in found)
         return [
             f"mirrors contradict the labels: a linear rule is right on {as_is} of the validation "
@@ -270,10 +276,13 @@ def _mirrors(dataset: DataSet, mirror: bool) -> list[str]:
 
 def teacher_in_words(teacher: Teacher) -> str:
     """How good a teacher is, in one sentence for a person."""
-    return (
-        f"the {teacher.kind} teacher is right on {100 * teacher.accuracy:.1f} % of the validation "
-        f"images; its answer is the label on {100 * teacher.agreement:.1f} % of the training images"
+    told = (
+        f"the {teacher.kind} teacher is right on {100 * teacher.accuracy:.1f} % of the validation"
     )
+    if teacher.agreement is None:
+        return f"{told} images"
+    share = f"{100 * teacher.agreement:.1f} %"
+    return f"{told} images; its answer is the label on {share} of the training images"
 
 
 @lru_cache(maxsize=2)

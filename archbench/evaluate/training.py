@@ -1,17 +1,25 @@
 """How good does one network become when it is trained longer, with weights to take away."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from archbench.bounds import require_within
+from archbench.bounds import is_number, require_within
 from archbench.data import Data
-from archbench.errors import UsageError
+from archbench.errors import UsageError, unknown_name
+from archbench.evaluate.full_training import full_recipe, full_training
 from archbench.evaluate.held_out import HeldOutResult, held_out, held_out_result
-from archbench.evaluate.kept_training import DOCUMENT, begun_document, readable, train_to_end
+from archbench.evaluate.kept_training import (
+    DOCUMENT,
+    SCHEMA,
+    begun_document,
+    readable,
+    train_to_end,
+)
 from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
 from archbench.evaluate.training_request import Training, TrainingRequest, texts_of
 from archbench.measure.machine import require_device
@@ -20,14 +28,21 @@ from archbench.models.network import Written
 from archbench.progress import Progress, no_progress
 from archbench.study.study_folder import path_of
 from archbench.study.trial import CurvePoint
+from archbench.train.full_recipe import FullRecipe
 from archbench.train.loop import train
 from archbench.train.plan import choose_plan
+from archbench.train.processes import joined, rank, world
 from archbench.train.recipe import Plan, Recipe
-from archbench.train.resumable import OnPoint
+from archbench.train.resumable import CHECKPOINT_EVERY_S, OnPoint
 from archbench.train.teacher import teacher_for
+from archbench.yaml_document import read_setting
 
-SCHEMA = "archbench.training/1"
 EPOCHS, BATCH = 30, 32
+_SETTINGS = (
+    *("peak_rate", "reference_width", "rate_power", "weight_decay", "warmup", "label_smoothing"),
+    *("clip", "shift", "teacher_share"),
+)
+"""Fields of the short recipe that have no argument of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +86,8 @@ def train_network(
     *,
     data: Data,
     folder: str | Path,
+    recipe: str | Path | FullRecipe = "short",
+    settings: Sequence[str] = (),
     epochs: int | None = None,
     resolution: int | None = None,
     stem: str | None = None,
@@ -80,36 +97,43 @@ def train_network(
     mirror: bool = True,
     teacher: str | None = None,
     weights: str | Path | None = None,
+    workers: int | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     download: bool = False,
     on_point: OnPoint | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_data: Progress | None = None,
 ) -> Weights:
-    """Trains one network with the loop and recipe of the search, and keeps its weights.
+    """Trains one network, keeps its weights, and tests the best of them once at the end.
 
     The same call goes on with an interrupted training in the same folder, bit for bit on the CPU.
     ``written`` is a published name, a spec or a plain document; its classes become the data's.
     ``data`` is a name, a ``DataSet`` or a torch Dataset, see ``archbench.search``.
     ``folder`` gets ``training.json``, ``checkpoint.safetensors`` after each epoch,
-    ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON. At the end the
-    best weights are tested, once, on the held-out test images.
+    ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
 
-    There are 30 epochs of batches of 32 images by default. ``weights`` is a file to begin
-    with: its position tables are interpolated where the resolution is another, and where its
-    classes are others than the data's the classifier begins anew.
+    The ``recipe`` is ``short``, that of searches with their loop, 30 epochs of batches of 32; or a
+    full one: a name (``levit``, ``cvt``, ``deit``, ``finetune``), a YAML file or a ``FullRecipe``,
+    whose epochs and batch are its own by default. ``settings`` are texts ``recipe.FIELD=VALUE``.
+    A full recipe reads images from their files, in so many ``workers``, and trains in all the
+    processes that torchrun started; the first one writes, tells and tests.
 
+    ``weights`` is a file to begin with: its position tables are interpolated where the resolution
+    is another, and where its classes are others than the data's the classifier begins anew.
     ``resolution`` is the network's own, where that is square, by default; at another, ``stem`` is
     what becomes of the first embed, see ``archbench.models.proxy``: ``keep_grid`` by default, and
     ``as_is`` with ``weights``. ``seed`` is that of weights, order and augmentation; ``mirror`` is
     whether images are mirrored at random where the data allow it. ``on_note`` is told first what
     should be known of the data.
 
-    With the ``teacher`` ``convolutional`` it learns also from the answers of a plain convolutional
-    network, which is trained on the same data first; ``on_note`` is told how good it is, and what
-    was not as it should be. ``download`` is whether missing data may be fetched from its home.
-    ``on_point`` is told each point when its checkpoint is durable; False ends the training there,
-    and nothing is tested. ``on_progress`` is told the steps done and those in all.
+    With a ``teacher`` it learns also from the answers of that network: ``convolutional``, for the
+    short recipe, is a plain one that is trained on the same data first; for full ones see
+    ``archbench.evaluate.given_teacher``. ``download`` is whether missing data may be fetched from
+    its home. ``on_point`` is told each point when its checkpoint is durable; False ends the
+    training there, and nothing is tested. Beside that of an epoch there is a checkpoint within,
+    every ``checkpoint_every_s`` seconds or later. ``on_progress`` is told the steps done and those
+    in all.
 
     Raises:
         UsageError: The folder holds another training, or an argument cannot be taken.
@@ -138,27 +162,47 @@ def train_network(
         device=device,
         mirror=mirror,
         teacher=teacher,
+        workers=workers,
+        checkpoint_every_s=checkpoint_every_s,
         download=download,
         on_progress=on_progress,
         on_note=on_note,
         on_data=on_data,
     )
-    training = _short(request)
-    kept = train_to_end(
-        training.network,
-        training.loop,
-        folder=request.folder,
-        texts=training.texts,
-        on_point=on_point,
-        on_note=on_note,
-    )
-    found = None
-    if kept.ended:
-        load_weights(training.network, kept.best)
-        progress = on_data or no_progress
-        found = held_out_result(
-            training.network, training.held_out, device=device, on_progress=progress
+    with ExitStack() as images, ExitStack() as processes:
+        request = replace(request, device=processes.enter_context(joined(device)))
+        is_first = rank() == 0
+        if recipe == "short":
+            training = _short(request, settings=settings)
+        else:
+            if not isinstance(recipe, FullRecipe):
+                recipe = full_recipe(
+                    recipe,
+                    settings=settings,
+                    epochs=epochs,
+                    batch=batch,
+                    mirror=mirror,
+                    teacher=teacher,
+                )
+            training = full_training(request, recipe=recipe, stack=images)
+        kept = train_to_end(
+            training.network,
+            training.loop,
+            folder=request.folder,
+            texts=training.texts,
+            on_point=on_point,
+            on_note=on_note,
         )
+        processes.close()
+        found = None
+        if kept.ended and is_first:
+            load_weights(training.network, kept.best)
+            found = held_out_result(
+                training.network,
+                training.held_out,
+                device=request.device,
+                on_progress=on_data or no_progress,
+            )
     return Weights(
         best=kept.best,
         last=kept.last,
@@ -170,10 +214,10 @@ def train_network(
     )
 
 
-def _short(request: TrainingRequest) -> Training:
+def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
     """A training with the recipe and the loop of searches."""
     device = request.device
-    recipe = _recipe(request)
+    recipe = _recipe(request, settings=settings)
     dataset = open_data(
         request.data_name(),
         resolution=request.side(),
@@ -190,7 +234,6 @@ def _short(request: TrainingRequest) -> Training:
     if taught_by:
         request.say(teacher_in_words(taught_by))
     asked = {
-        "schema": SCHEMA,
         **begun,
         "data": data,
         "recipe": recipe.document(),
@@ -219,6 +262,7 @@ def _short(request: TrainingRequest) -> Training:
             device=device,
             teacher=taught_by,
             checkpoint=checkpoint,
+            checkpoint_every_s=request.checkpoint_every_s,
             on_point=on_point,
             on_progress=request.on_progress,
             on_note=request.on_note,
@@ -229,8 +273,24 @@ def _short(request: TrainingRequest) -> Training:
     )
 
 
-def _recipe(request: TrainingRequest) -> Recipe:
-    """The recipe of searches with a rung at every epoch."""
+def _recipe(request: TrainingRequest, *, settings: Sequence[str]) -> Recipe:
+    """The recipe of searches with a rung at every epoch, and what is set in it.
+
+    Raises:
+        UsageError: It has no such field, or a value is none that it takes.
+    """
+    if world() > 1:
+        raise UsageError(
+            "the recipe short trains in one process",
+            place="recipe",
+            help="start it without torchrun, or take a full recipe such as levit",
+        )
+    if request.workers is not None:
+        raise UsageError(
+            "the recipe short keeps its images in memory, and no workers read them",
+            place="workers",
+            help="leave it out, or take a full recipe such as levit",
+        )
     epochs = EPOCHS if request.epochs is None else request.epochs
     require_within("epochs", epochs, place="epochs")
     return Recipe(
@@ -239,4 +299,18 @@ def _recipe(request: TrainingRequest) -> Recipe:
         seed=request.seed,
         mirror=request.mirror,
         teacher=request.teacher or "none",
+        **dict(map(_setting, settings)),
     )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Field and value of ``recipe.FIELD=VALUE``."""
+    path, node = read_setting(text)
+    name = path.removeprefix("recipe.")
+    if name not in _SETTINGS:
+        raise unknown_name("field of the recipe short", name, _SETTINGS, place=path)
+    value = node.plain()
+    if not is_number(value, is_whole=name == "reference_width"):
+        what = "whole number" if name == "reference_width" else "number"
+        raise UsageError(f"{value!r} is no {what}", place=path)
+    return name, value

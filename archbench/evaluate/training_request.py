@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from archbench.data import Data, name_of
-from archbench.data.picture import Preparation
 from archbench.errors import UsageError
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import Loop
@@ -18,6 +17,7 @@ from archbench.models.weights.load import read_network
 from archbench.models.weights.translation import differing_fields
 from archbench.models.weights.weight_file import read_weights
 from archbench.progress import Progress
+from archbench.train.resumable import CHECKPOINT_EVERY_S
 from archbench.train.step import derived_seed
 
 
@@ -37,6 +37,8 @@ class TrainingRequest:
     device: str = "cpu"
     mirror: bool = True
     teacher: str | None = None
+    workers: int | None = None
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
     download: bool = False
     on_progress: Callable[[int, int], None] | None = None
     on_note: Callable[[str], None] | None = None
@@ -66,8 +68,12 @@ class TrainingRequest:
         """The name of the data, whose images are put into the cache if they are an object."""
         return name_of(self.data, resolution=self.side())
 
-    def network(self, *, num_classes: int) -> tuple[Network, dict[str, Any]]:
+    def network(
+        self, *, num_classes: int, changed: Callable[[ArchSpec], ArchSpec] = lambda spec: spec
+    ) -> tuple[Network, dict[str, Any]]:
         """The network as its training begins, and what is to be said of it in the facts.
+
+        ``changed`` is what a recipe makes of it, as by its drop path.
 
         Raises:
             SpecError: It is illegal at this resolution.
@@ -75,7 +81,7 @@ class TrainingRequest:
             MissingError: There is no file of them.
         """
         side, stem = self.side(), self.stem or ("as_is" if self.weights else "keep_grid")
-        spec = proxy(self.target, resolution=side, num_classes=num_classes, stem=stem)
+        spec = changed(proxy(self.target, resolution=side, num_classes=num_classes, stem=stem))
         spec.resolved()
         network = build(spec, seed=derived_seed("weights", self.seed, 0))
         facts = {"spec": spec.to_document(), "digest": spec.digest}
@@ -132,21 +138,7 @@ class Training:
     held_out: HeldOut
 
 
-def texts_of(
-    spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut, resize: int | None = None
-) -> dict[str, str]:
-    """What stands in the header of trained weights, so that pictures can be given to them later.
-
-    The short side of a picture becomes ``resize`` pixels before its middle square is taken; by
-    default the whole middle square becomes the image.
-    """
-    side = spec.resolution.height
-    preparation = Preparation(
-        resolution=side,
-        resize=resize or side,
-        mean=images.mean,
-        std=images.std,
-        class_names=images.class_names,
-    )
-    known = {"data": f"{data['data']} {data['data_digest']}", **preparation.texts()}
+def texts_of(spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut) -> dict[str, str]:
+    """What stands in the header of trained weights, so that pictures can be given to them later."""
+    known = {"data": f"{data['data']} {data['data_digest']}", **images.preparation.texts()}
     return {**header(spec), **known}

@@ -1,12 +1,12 @@
 """What a network makes of the test images is counted once, and the worst are shown."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from archbench.data.picture import Preparation
 from archbench.evaluate.held_out import WORST_SHOWN, HeldOut, held_out, held_out_result
 from archbench.train.loop import accuracy
 from tests.train.tiny import tiny_dataset, tiny_network
@@ -28,10 +28,8 @@ def some(levels: list[float], labels: list[int]) -> HeldOut:
     return HeldOut(
         batches=lambda: zip(*(part.split(2) for part in whole), strict=True),
         num_images=len(labels),
-        class_names=("dark", "bright", "none"),
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-        path=lambda number: Path(f"{number}.png"),
+        preparation=Preparation(resolution=8, resize=8, class_names=("dark", "bright", "none")),
+        path=lambda number: f"{number}.png",
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from archbench.report.findings import training
 from archbench.report.text import WIDTH
+from archbench.study.trial import CurvePoint
 
 from .browser import read
 from .hostile import PAYLOADS
@@ -163,3 +164,30 @@ def test_a_training_without_a_test_or_of_one_epoch_has_a_page(epochs: int, tmp_p
     paths = training.write(found, tmp_path, images=(), thumbnails={}, commands={})
     assert ("curve.svg" in [path.name for path in paths]) == (epochs > 1)
     assert "nothing was tested" in (tmp_path / "training.html").read_text()
+
+
+def test_every_field_of_a_recipe_is_shown_as_it_can_be_set() -> None:
+    recipe = {
+        "epochs": 300,
+        "rate": 0.0005,
+        "no_decay": ["1d", "bias"],
+        "drop_path": None,
+        "compile": False,
+        "augmentation": {"crop_ratio": [0.75, 1.3333333333333333], "rand_augment": ""},
+    }
+    assert training.recipe_text("mine.yaml", recipe).split("\n") == [
+        'recipe mine.yaml  epochs 300, rate 0.0005, no_decay ["1d", bias], drop_path',
+        "                  null, compile false",
+        'augmentation      crop_ratio [0.75, 1.333], rand_augment ""',
+    ]
+
+
+def test_an_epoch_by_a_full_recipe_tells_rate_speed_and_time_left() -> None:
+    points = [
+        CurvePoint(seed=0, epoch=epoch, step=10 * epoch, loss=1, accuracy=0.5, seconds=60 * epoch)
+        for epoch in (1, 2)
+    ]
+    told = training.pace_text(points[1], before=points[0], epochs=4, batch=300, rate=1e-3)
+    assert told == ", rate 0.001, 50 images/s, about 2 min 0 s left"
+    last = training.pace_text(points[1], before=None, epochs=2, batch=300, rate=1e-3)
+    assert last == ", rate 0.001, 50 images/s"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.report import number
-from archbench.report.document import in_words
+from archbench.report.document import to_flow
 from archbench.report.element import Cell, Code, Lines, Part, ReportTable, groups, plot
 from archbench.report.figure import png_bytes, svg_text
 from archbench.report.finding import Finding, page, write_files
@@ -63,6 +63,20 @@ def point_text(point: CurvePoint, *, epochs: int, pace: str = "") -> str:
     )
 
 
+def pace_text(
+    point: CurvePoint, *, before: CurvePoint | None, epochs: int, batch: int, rate: float
+) -> str:
+    """How an epoch by a full recipe went: its learning rate, images a second, the time left."""
+    num_steps = point.step - (before.step if before else 0)
+    seconds = point.seconds - (before.seconds if before else 0)
+    each = point.seconds / point.epoch
+    left = f", about {number.duration(each * (epochs - point.epoch))} left"
+    return (
+        f", rate {rate:.3g}, {number.short(num_steps * batch / max(seconds, 1e-9))} images/s"
+        f"{left if point.epoch < epochs else ''}"
+    )
+
+
 def recipe_text(name: str, recipe: Mapping[str, Any]) -> str:
     """Every field of a recipe with its value, by the names that ``--set`` takes."""
     facts = {f"recipe {name}": ", ".join(_fields(recipe))}
@@ -104,7 +118,14 @@ def write(
 def _fields(recipe: Mapping[str, Any]) -> Iterator[str]:
     for key, value in recipe.items():
         if not isinstance(value, Mapping):
-            yield f"{key} {'none' if value is None else in_words(value) or 'none'}"
+            yield f"{key} {_value(value)}"
+
+
+def _value(value: object) -> str:
+    """A value as ``--set`` takes it, numbers to four digits."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else to_flow(value)
 
 
 def _share(entry: Mapping[str, Any]) -> str:
