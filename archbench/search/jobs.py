@@ -13,7 +13,7 @@ from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, t
 from archbench.evaluate.target import Target, calibrated
 from archbench.models import as_spec
 from archbench.progress import Progress, of_waits
-from archbench.search.scheduler import Question, Send, StepProgress
+from archbench.search.scheduler import HoldOthers, LetOthersGo, Question, Send, StepProgress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
@@ -142,10 +142,12 @@ class TrialJob:
         latency = self.latency
         if latency is None and self.target is not None:
             measure = partial(self.target.measure, on_progress=of_waits(_progress(send)))
+            send(HoldOthers())
             latency = measure(as_spec(self.trainings[0].spec))
             send(latency)
             for number, spec in self.again.items():
                 send(TimedAgain(number=number, latency=measure(as_spec(spec))))
+            send(LetOthersGo())
         if latency is not None:
             self._require_timed(latency)
         reason = over_limit(latency, limits=self.limits)

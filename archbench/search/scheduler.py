@@ -31,6 +31,19 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HoldOthers(Question):
+    """Asks to run alone: answered once every other worker is held up.
+
+    They go on when the job says ``LetOthersGo``, or ends. Of several that ask, one runs at a time.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetOthersGo:
+    """Says that a job which held up the others need not run alone any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepProgress:
     """How far a job is, as ``archbench.progress.Progress`` has it."""
 
@@ -102,6 +115,12 @@ class Engine(Protocol):
     def poll(self, timeout_s: float) -> Sequence[Report]:
         """What happened, after waiting for it no longer than ``timeout_s``."""
 
+    def hold(self, *, but: int) -> None:
+        """Holds up every worker but that of a running job; the time of their jobs stands still."""
+
+    def release(self) -> None:
+        """Lets all workers go on."""
+
     def stop(self) -> None:
         """Ends every worker at once, and what they run with them."""
 
@@ -142,8 +161,9 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
     jobs: dict[int, Job] = {}
     killed: set[int] = set()
     again: deque[Job] = deque()
+    alone = _Alone(engine)
     while True:
-        while len(engine.running) < engine.workers:
+        while not alone.queue and len(engine.running) < engine.workers:
             if stop():
                 raise KeyboardInterrupt
             job = again.popleft() if again else source.next_job()
@@ -154,12 +174,18 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
         if not engine.running:
             return
         for report in engine.poll(_LOOK_EVERY_S):
+            if not isinstance(report, Sent):
+                alone.leave(report.number)
             match report:
                 case Broken(error=error) if error and error.exit_code in _NOT_THE_JOBS:
                     raise error  # no other job would fare better; this one goes on when resumed
                 case Broken(number=number, from_outside=True) if number not in killed:
                     killed.add(number)
                     again.append(source.restarted(jobs[number]))
+                case Sent(number=number, payload=HoldOthers()):
+                    alone.enter(number)
+                case Sent(number=number, payload=LetOthersGo()):
+                    alone.leave(number)
                 case Sent(number=number, payload=Question()):
                     engine.answer(number, source.take(report))
                 case _:
@@ -167,6 +193,33 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
         source.tick()
         if stop():
             raise KeyboardInterrupt
+
+
+class _Alone:
+    """Which jobs ask to run alone, the first of which does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.queue: deque[int] = deque()
+        self._engine = engine
+
+    def enter(self, number: int) -> None:
+        self.queue.append(number)
+        if self.queue[0] == number:
+            self._begin()
+
+    def leave(self, number: int) -> None:
+        if number not in self.queue:
+            return
+        was_alone = self.queue[0] == number
+        self.queue.remove(number)
+        if was_alone:
+            self._engine.release()
+            self._begin()
+
+    def _begin(self) -> None:
+        if self.queue:
+            self._engine.hold(but=self.queue[0])
+            self._engine.answer(self.queue[0], None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,16 @@ from wsgiref.util import setup_testing_defaults
 
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.scheduler import Engine, Job, Question, Report, Send, Sent
+from archbench.search.scheduler import (
+    Engine,
+    HoldOthers,
+    Job,
+    LetOthersGo,
+    Question,
+    Report,
+    Send,
+    Sent,
+)
 from archbench.search.settings import Settings
 
 
@@ -44,6 +53,25 @@ class Act:
 
     def _ask(self, send: Send) -> Any:
         return [send(Asked(word=word)) for word in self.argument]
+
+    def _alone(self, send: Send) -> list[int]:
+        """Counts how often another has counted before, in the middle and behind an own time."""
+        counted = self.argument
+        send(HoldOthers())
+        found = [counted.stat().st_size]
+        time.sleep(0.2)
+        found.append(counted.stat().st_size)
+        send(LetOthersGo())
+        until = time.monotonic() + 60
+        while counted.stat().st_size == found[-1] and time.monotonic() < until:
+            time.sleep(0.01)
+        return [*found, counted.stat().st_size]
+
+    def _count(self, send: Send) -> None:
+        send("counts")
+        while True:
+            with self.argument.open("ab") as file:
+                file.write(b".")
 
     def _raise(self, send: Send) -> None:
         raise self.argument
@@ -93,6 +121,7 @@ class ScriptedEngine:
     reports: deque[Report] = field(default_factory=deque)
     current: list[int] = field(default_factory=list)
     answers: list[tuple[int, Any]] = field(default_factory=list)
+    held: list[int | None] = field(default_factory=list)  # which job runs alone, None: all run
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -114,6 +143,12 @@ class ScriptedEngine:
             if not isinstance(report, Sent):
                 self.current.remove(report.number)
         return found
+
+    def hold(self, *, but: int) -> None:
+        self.held.append(but)
+
+    def release(self) -> None:
+        self.held.append(None)
 
     def stop(self) -> None:
         self.current.clear()

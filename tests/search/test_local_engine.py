@@ -15,7 +15,7 @@ import pytest
 from archbench.errors import SpecError
 from archbench.search.engines import local
 from archbench.search.engines._worker import classify
-from archbench.search.scheduler import Broken, Done, Engine, Report, Sent
+from archbench.search.scheduler import Broken, Done, Engine, HoldOthers, LetOthersGo, Report, Sent
 from archbench.train.resumable import NonFiniteLossError
 from tests.search.jobs import Act
 from tests.search.owner_process import assert_gone
@@ -41,6 +41,15 @@ def _made(
         yield engine
     finally:
         engine.stop()
+
+
+def _until(engine: Engine, kind: type[Report]) -> list[Report]:
+    """The next reports, which are of this kind."""
+    until = time.monotonic() + _PATIENCE_S
+    while not (reports := list(engine.poll(0.05))):
+        assert time.monotonic() < until
+    assert all(isinstance(report, kind) for report in reports)
+    return reports
 
 
 def _reports(engine: Engine, act: Act, *, timeout_s: float = 600) -> list[Report]:
@@ -154,7 +163,8 @@ def test_an_exception_has_a_kind_that_can_be_counted(error: Exception, kind: str
 
 
 @pytest.mark.parametrize(
-    "moment", ["at its first line", pytest.param("in a job", marks=pytest.mark.slow)]
+    "moment",
+    ["at its first line", "held up", pytest.param("in a job", marks=pytest.mark.slow)],
 )
 def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> None:
     code = (
@@ -162,7 +172,9 @@ def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> N
         "from tests.search.jobs import Act\n"
         "engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=Path(sys.argv[1]))\n"
         "engine.start(Act(1, 'hang'), timeout_s=600)\n"
+        "if sys.argv[2] == 'held up': engine.hold(but=2)\n"
         "while sys.argv[2] == 'in a job' and not engine.poll(1): pass\n"
+        "while sys.argv[2] == 'held up' and not engine._children[0].is_held: engine.poll(0.1)\n"
         "print(engine._children[0].process.pid, flush=True); sys.stdin.read()"
     )
     owner = subprocess.Popen(
@@ -175,6 +187,38 @@ def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> N
     owner.kill()
     owner.communicate()
     assert_gone(worker)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others are held up only under Linux")
+def test_others_are_held_up_while_a_job_runs_alone(tmp_path: Path) -> None:
+    now = [0.0]
+    with _made(tmp_path, workers=2, clock=lambda: now[0]) as engine:
+        counted = tmp_path / "counted"
+        engine.start(Act(1, "count", counted), timeout_s=100)
+        assert _until(engine, Sent) == [Sent(number=1, payload="counts")]
+        engine.start(Act(2, "alone", counted), timeout_s=600)
+        assert _until(engine, Sent) == [Sent(number=2, payload=HoldOthers())]
+        engine.hold(but=2)
+        engine.answer(2, None)
+        assert _until(engine, Sent) == [Sent(number=2, payload=LetOthersGo())]
+        now[0] = 550.0
+        assert engine.poll(0) == []  # the time of the other stands still
+        engine.release()
+        (done,) = _until(engine, Done)
+        assert isinstance(done, Done)
+        before, after, then = done.result
+        assert before == after < then
+        now[0] = 649.0
+        assert engine.poll(0) == []
+        now[0] = 651.0
+        (late,) = engine.poll(0)
+        assert isinstance(late, Broken)
+        assert late.failure.message == "took longer than 100 s"
+        engine.start(Act(3, "hang"), timeout_s=600)
+        assert _until(engine, Sent) == [Sent(number=3, payload="hangs")]
+        engine.hold(but=4)
+        held = engine._children[0].process
+    assert held.poll() == -signal.SIGKILL
 
 
 def test_workers_are_started_as_jobs_need_them(tmp_path: Path) -> None:

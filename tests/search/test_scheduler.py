@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from archbench.search.jobs import prepare_data
-from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, StageError, Step, run
+from archbench.search.scheduler import (
+    Broken,
+    Done,
+    HoldOthers,
+    Job,
+    Jobs,
+    LetOthersGo,
+    Report,
+    Sent,
+    StageError,
+    Step,
+    run,
+)
 from archbench.study.trial import Failure
 from tests.search.jobs import Act, ScriptedEngine
 
@@ -60,6 +72,41 @@ def test_a_job_whose_worker_was_killed_is_started_once_more() -> None:
     heard = _run(engine)
     assert _started(engine) == [0, 0, 1, 1]
     assert [type(report) for report in heard] == [Done, Broken]
+
+
+@pytest.mark.parametrize("end", ["says so", "ends", "breaks", "is killed"])
+def test_jobs_that_ask_run_alone_one_after_another(end: str) -> None:
+    first: list[Report] = [Sent(number=0, payload=HoldOthers())]
+    middle: list[Report] = {
+        "says so": [Sent(number=0, payload=LetOthersGo())],
+        "ends": _done(0),
+        "breaks": [Broken(number=0, failure=_FAILURE)],
+        "is killed": _killed(0),
+    }[end]
+    second: list[Report] = [Sent(number=1, payload=HoldOthers()), *middle]
+    third: list[Report] = [Sent(number=1, payload=LetOthersGo())] * 2
+    last = {"says so": _done(0), "is killed": []}.get(end, [])
+    engine = _engine({0: [first, _done(0)], 1: [[*second, *third, *last, *_done(1)]]}, workers=2)
+    heard = _run(engine)
+    assert engine.held == [0, None, 1, None]
+    assert engine.answers == [(0, None), (1, None)]
+    assert {report.number for report in heard if isinstance(report, Done)} >= {1}
+
+
+def test_nothing_is_started_beside_a_job_that_runs_alone() -> None:
+    asks = Sent(number=0, payload=HoldOthers())
+    engine = _engine({0: [[asks]], 1: [_done(1)]}, workers=2)
+    batch = Batch(1)
+
+    def starts_none() -> bool:
+        if engine.held and not batch.todo and len(engine.jobs) == 1:
+            batch.todo.append(Act(1, "answer"))
+            return False
+        return bool(engine.held)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(batch, engine=engine, stop=starts_none, timeout_s=1.0)
+    assert _started(engine) == [0]
 
 
 def test_an_interruption_stops_it_and_starts_nothing_more() -> None:

@@ -51,6 +51,7 @@ class _LocalEngine:
     ) -> None:
         self._memory_bytes = memory_bytes
         self._clock = clock
+        self._alone: int | None = None
         self._children = [
             _Child(cores, threads=threads, log=logs / f"worker-{index}.log", clock=clock)
             for index, cores in enumerate(_core_groups(workers=workers, threads=threads))
@@ -77,14 +78,29 @@ class _LocalEngine:
                 child.answer(content)
 
     def poll(self, timeout_s: float) -> list[Report]:
-        busy = {child.jobs: child for child in self._children if child.job is not None}
+        busy = [child for child in self._children if child.job is not None]
         if not busy:
             time.sleep(timeout_s)
             return []
-        ready = wait(list(busy), timeout_s)
-        reports = [busy[connection].receive() for connection in ready]  # type: ignore[index]
-        reports += [self._overdue(child) for child in busy.values()]
+        if self._alone is not None:
+            self.hold(but=self._alone)  # also who has become ready meanwhile
+        # One that is held up may have written half a report, on which nobody should wait.
+        speaking = {child.jobs: child for child in busy if not child.is_held}
+        ready = wait(list(speaking), timeout_s)
+        reports = [speaking[connection].receive() for connection in ready]  # type: ignore[index]
+        reports += [self._overdue(child) for child in busy]
         return [report for report in reports if report is not None]
+
+    def hold(self, *, but: int) -> None:
+        self._alone = but
+        for child in self._children:
+            if child.job is None or child.job.number != but:
+                child.hold()
+
+    def release(self) -> None:
+        self._alone = None
+        for child in self._children:
+            child.release()
 
     def stop(self) -> None:
         for child in self._children:
@@ -97,7 +113,7 @@ class _LocalEngine:
             return None
         if not (child.lives or child.jobs.poll()):
             return child.died()  # while a process of its own holds the pipe
-        now, timeout_s = self._clock(), child.timeout_s
+        now, timeout_s = self._clock() - child.held_s, child.timeout_s
         if now > child.start_until:
             return child.broken("timeout", f"its worker did not start within {_START_S:g} s")
         if now > child.deadline:
@@ -135,6 +151,7 @@ class _Child:
         self.job: Job | None = None
         self.start_until = self.deadline = math.inf
         self.timeout_s = 0.0
+        self._held_since: float | None = None
         self._kernel_kills = 0
 
     @property
@@ -197,16 +214,41 @@ class _Child:
         report = self.broken("crash", told, traceback=last_words)
         return replace(report, from_outside=code in (-signal.SIGKILL, -signal.SIGTERM))
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held up."""
+        return self._held_since is not None
+
+    @property
+    def held_s(self) -> float:
+        """How long it has been held up for now, in seconds."""
+        return 0.0 if self._held_since is None else self._clock() - self._held_since
+
+    def hold(self) -> None:
+        """Stops the process and all that it has started.
+
+        It must end with its owner though it is stopped: it has to be ready, and the system Linux.
+        """
+        is_ready = self.lives and self.start_until == math.inf
+        if is_ready and not self.is_held and sys.platform == "linux":
+            self._held_since = self._clock()
+            self._signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Lets the process go on, as if no time had passed."""
+        if self._held_since is not None:
+            self.deadline += self.held_s
+            self._held_since = None
+            self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends the process, if there is one, and all that it has started."""
-        if self._is_there:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     def end(self) -> None:
         """Kills the process and forgets it; one that the system cannot end is left alone."""
         self.kill()
-        self.job = None
+        self.job = self._held_since = None
         self.start_until = self.deadline = math.inf
         if not self._is_there:
             return
@@ -247,6 +289,12 @@ class _Child:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
             os.close(lifeline)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the process, if there is one, and to all that it has started."""
+        if self._is_there:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
 
     def _hand_over(self) -> None:
         """Gives a worker that is ready its job, whose time counts from now."""
