@@ -9,7 +9,7 @@ from archbench.analysis.front import transfer
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import designs_table, latency_cells, measurements_table, write_tables
 from archbench.errors import UsageError
-from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated, known_anchor
+from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated, known_anchors
 from archbench.models import as_spec
 from archbench.progress import Progress, of_waits
 from archbench.study.measurement import Conditions
@@ -51,7 +51,7 @@ def measure_elsewhere(
     conditions = replace(searched, **said)
     specs = [as_spec(record.spec) for record in here]
     waits, target = of_waits(on_progress), calibrated(conditions, on_progress=on_progress)
-    known = known_anchor(reader.header, conditions=conditions, environment=target.environment)
+    known = known_anchors(reader.header, conditions=conditions, environment=target.environment)
     # Networks differ by what they are, and not by what the machine did when each was timed.
     target = target.anchored(specs, known=known, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())

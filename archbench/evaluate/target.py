@@ -26,7 +26,7 @@ from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import capture_environment, torch_threads
 from archbench.measure.machine_cache import PROTOCOL, FormFile, form_file, protocol_of
 from archbench.measure.serving import Quantity, peak_memory
-from archbench.models import ArchSpec, Deployed, as_spec, build, count, deploy, fold, load_weights
+from archbench.models import ArchSpec, Deployed, as_spec, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.progress import Progress
 from archbench.study.environment import Environment
@@ -41,7 +41,7 @@ class Target:
     """On what and how latency is measured; the resolution is each spec's own.
 
     The environment is captured before anything is pinned, the constants are the calibration's with
-    the ``anchor`` if there is one, and the details what is to be taken beside the latency:
+    the ``anchors`` if there are any, and the details what is to be taken beside the latency:
     ``peak_memory_bytes``.
     """
 
@@ -54,9 +54,8 @@ class Target:
     def calibration(self) -> Calibration:
         """The constants with their networks, which a process keeps: preparing them takes long."""
         constants = dict(self.constants)
-        anchor = constants.pop("anchor", None)
-        found = _calibration(json.dumps(constants))
-        return found if anchor is None else replace(found, anchor=_anchor(anchor, target=self))
+        anchors = tuple(_anchor(one, target=self) for one in constants.pop("anchors", ()))
+        return replace(_calibration(json.dumps(constants)), anchors=anchors)
 
     def __hash__(self) -> int:
         return hash(self.conditions)  # the constants are a mapping, which has no hash
@@ -65,26 +64,28 @@ class Target:
         self,
         specs: Sequence[ArchSpec],
         *,
-        known: Mapping[str, Any] | None = None,
+        known: Sequence[Mapping[str, Any]] = (),
         on_progress: Progress | None = None,
     ) -> Self:
-        """The target on which networks are timed in turn with one of these, as large as they are.
+        """The target on which networks are timed in turn with two of these, its anchors.
 
-        It is the anchor that is ``known``, else that in the middle by MACs, and its constant what
-        it takes by the calibration networks. Where it cannot be timed, the target stays as it is.
+        They are those that are ``known``, else the fastest and the slowest, and their constants
+        what they take by the calibration networks. Those that cannot be timed are left out.
 
         Raises:
             ArchbenchError: See ``measure``.
         """
-        if known:
-            return replace(self, constants={**self.constants, "anchor": known})
-        spec = sorted(specs, key=lambda one: count(one).macs)[len(specs) // 2]
-        taken = self.measure(spec, on_progress=on_progress)
-        if taken.value is None:
-            return self
-        interval = {"low_ms": taken.low, "high_ms": taken.high, "reason": taken.reason}
-        found = {"spec": spec.to_document(), "constant_ms": taken.value, **interval}
-        return replace(self, constants={**self.constants, "anchor": found})
+        found = list(known)
+        if not found:
+            for spec in specs:
+                taken = self.measure(spec, on_progress=on_progress)
+                if taken.value is not None:
+                    told = {"spec": spec.to_document(), "constant_ms": taken.value}
+                    interval = {"low_ms": taken.low, "high_ms": taken.high}
+                    found.append({**told, **interval, "reason": taken.reason})
+            found.sort(key=lambda one: one["constant_ms"])
+            del found[1:-1]
+        return replace(self, constants={**self.constants, "anchors": found}) if found else self
 
     @property
     def forms(self) -> FormFile:
@@ -194,17 +195,17 @@ def calibrated(
     return Target(conditions=conditions, environment=environment, constants=constants)
 
 
-def known_anchor(
+def known_anchors(
     header: Mapping[str, Any], *, conditions: Conditions, environment: Environment
-) -> Mapping[str, Any] | None:
-    """The anchor of a study that was timed here and so, by the study's header; else None."""
+) -> Sequence[Mapping[str, Any]]:
+    """The anchors of a study that was timed here and so, by the study's header; else none."""
     calibration = header.get("calibration")
     if calibration is None or protocol_of(calibration["settings"]) != PROTOCOL:
-        return None
+        return ()
     backend, begun = conditions.backend, Environment(**header["environment"])
     is_here = begun.what_counts(backend=backend) == environment.what_counts(backend=backend)
     is_alike = Conditions.from_document(header["conditions"]) == conditions
-    return calibration.get("anchor") if is_here and is_alike else None
+    return calibration.get("anchors", ()) if is_here and is_alike else ()
 
 
 def deployed(
@@ -319,7 +320,7 @@ def _anchor(kept: Mapping[str, Any], *, target: Target) -> Anchor:
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _ready(spec: ArchSpec, target: Target, precision: str) -> Runnable:
     """An anchor as candidates are run, at a precision."""
     conditions = replace(target.conditions, precision=precision)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
-from archbench.evaluate.target import known_anchor
+from archbench.evaluate.target import known_anchors
 from archbench.measure.machine_cache import protocol_of
 from archbench.models import ArchSpec, as_spec
 from archbench.search.context import StudyContext
@@ -89,16 +89,16 @@ def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Pla
     return None
 
 
-def earlier_anchor(
+def earlier_anchors(
     context: StudyContext, earlier: Sequence[Sequence[Match]]
-) -> Mapping[str, Any] | None:
-    """The anchor of the first study that was timed here as this one is, so that levels agree."""
+) -> Sequence[Mapping[str, Any]]:
+    """The anchors of the first study that was timed here as this one is, so that levels agree."""
     conditions = conditions_of(context.settings.space)
     found = (
-        known_anchor(match.study.header, conditions=conditions, environment=context.environment)
+        known_anchors(match.study.header, conditions=conditions, environment=context.environment)
         for match, *_ in earlier
     )
-    return next(filter(None, found), None)
+    return next(filter(None, found), ())
 
 
 def _match(

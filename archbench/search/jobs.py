@@ -201,23 +201,24 @@ def price_trial(
     send: Send,
     *,
     specs: Sequence[Document],
+    sizes: Sequence[Document],
     proxy: Proxy,
     conditions: Conditions | None,
     environment: Environment,
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
-    anchor: Document | None = None,
+    anchors: Sequence[Document] = (),
 ) -> tuple[Target | None, Price]:
     """The target with this machine's constants, and what a trial costs on average.
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
-    The anchor is that of an earlier study on this machine, else one of the networks.
+    The anchors are those of an earlier study on this machine, else of the networks of all sizes.
     """
     networks, target, told = [as_spec(spec) for spec in specs], None, of_waits(_progress(send))
     if conditions:
         target = calibrated(conditions, environment=environment, on_progress=told)
-        target = target.anchored(networks, known=anchor, on_progress=told)
+        target = target.anchored([as_spec(one) for one in sizes], known=anchors, on_progress=told)
     found = price(
         networks,
         proxy=proxy,

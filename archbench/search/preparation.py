@@ -1,7 +1,7 @@
 """What must be known before the first trial, and how a study's header keeps it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -43,6 +43,7 @@ _NEEDED = (
     *("seconds", *_PREPARED),
 )
 _PRICED = 3
+_SIZES = 8  # of which the fastest and the slowest are the anchors
 _SLOWEST = 3.0  # times the mean trial
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
@@ -52,12 +53,12 @@ SAY_WHERE = "put them back as they were, or say where they are now: --data folde
 
 
 def prepare(
-    context: StudyContext, *, plan: Plan | None = None, anchor: Mapping[str, Any] | None = None
+    context: StudyContext, *, plan: Plan | None = None, anchors: Sequence[Mapping[str, Any]] = ()
 ) -> None:
     """Makes the data, takes the constants, tries some candidates: the header of a new study.
 
-    How trainings are computed is chosen by measuring, unless a ``plan`` is given; with what network
-    candidates are timed in turn, unless an ``anchor`` is.
+    How trainings are computed is chosen by measuring, unless a ``plan`` is given; so is with what
+    networks candidates are timed in turn, unless ``anchors`` are.
 
     Raises:
         ArchbenchError: Data, device or candidates are missing or cannot be used.
@@ -90,11 +91,12 @@ def prepare(
     function = partial(
         price_trial,
         specs=[spec.to_document() for spec in specs],
+        sizes=[spec.to_document() for spec in settings.some_candidates(_SIZES)],
         proxy=proxy,
         conditions=conditions_of(settings.space) if settings.timed_limits else None,
         environment=context.environment,
         plan=plan,
-        anchor=anchor,
+        anchors=anchors,
     )
     target, price = context.call(function, timeout_s=timeout_s * _PRICED)
     if (slowest_s := price.seconds * _SLOWEST) > timeout_s:

@@ -16,7 +16,7 @@ from archbench.search import events
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
-from archbench.search.earlier import earlier_anchor, known_plan, read_earlier
+from archbench.search.earlier import earlier_anchors, known_plan, read_earlier
 from archbench.search.growth import as_begun, grow
 from archbench.search.inheritance import train_ancestor
 from archbench.search.optuna_view import quiet_optuna
@@ -145,7 +145,7 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
         context.say(f"reading the study {path}")
     earlier = [read_earlier(path, space=settings.space) for path in settings.sources]
     context.start(settings.num_workers(left=settings.search.trials))
-    prepare(context, plan=known_plan(context, earlier), anchor=earlier_anchor(context, earlier))
+    prepare(context, plan=known_plan(context, earlier), anchors=earlier_anchors(context, earlier))
     start = warm_start(context, earlier, dry_run=dry_run)
     sources = tuple(map(source_in_words, start.sources))
     context.tell(prepared(context, done=len(start.inherited), sources=sources))

@@ -20,7 +20,7 @@ from archbench.study.measurement import Measurement, Verdict
 from archbench.study.trial import Taken
 
 # What is assumed of a machine before pairs tell: benchmarks/latency/in_search.md
-PRIOR_DEVIATION = 0.007
+PRIOR_DEVIATION = 0.010
 PRIOR_FREEDOM = 2
 
 NORMAL_95 = 1.959964

@@ -8,6 +8,11 @@ archbench did before passes followed others of their own.
     python benchmarks/latency/causes.py run --space quickstart --repeats 3
     python benchmarks/latency/causes.py run --space levit_edge --networks 6 --leads 0
     python benchmarks/latency/causes.py table
+
+``watch`` times candidates of all sizes again and again in one process, in turn with the middle one,
+and tells how each follows that one when the host slows it down.
+
+    python benchmarks/latency/causes.py watch --networks 7
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, linear_regression, median, quantiles, stdev
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,12 +45,13 @@ AT_ONCE = 5
 def main() -> None:
     """Reads what was typed and does it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("run", "table", "time", "work"))
+    parser.add_argument("what", choices=("run", "table", "watch", "time", "work"))
     parser.add_argument("--space", default="quickstart")
     parser.add_argument("--networks", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--leads", type=int, help="untimed passes at most before a timed one")
     parser.add_argument("--how", nargs="*", default=HOW)
+    parser.add_argument("--seconds", type=float, default=120.0, help="to watch")
     parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, default=Path(tempfile.gettempdir(), "causes.jsonl"))
     options = parser.parse_args()
@@ -53,6 +59,8 @@ def main() -> None:
         run(options)
     elif options.what == "table":
         print_table([json.loads(row) for row in options.file.read_text().splitlines()])
+    elif options.what == "watch":
+        watch(options)
     elif options.what == "work":
         os.sched_setaffinity(0, {options.core})
         while True:
@@ -143,6 +151,39 @@ def train_some() -> None:
     network = build(proxy(spec, resolution=32, num_classes=10, stem="as_is"), seed=0)
     dataset = load("cluttered_digits", resolution=32)
     train(network, dataset, recipe=Recipe(rungs=(1,)), seed=0, plan=Plan(), width=32)
+
+
+def watch(options: argparse.Namespace) -> None:
+    """A line for each candidate: what share of the middle one's slowness it lacks or has besides."""
+    from archbench.evaluate.target import calibrated
+    from archbench.models import count
+    from archbench.study.measurement import Conditions
+
+    specs = sorted(candidates(options.space, options.networks), key=lambda one: count(one).macs)
+    target = calibrated(Conditions())
+    target = target.anchored([specs[len(specs) // 2]])
+    taken: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    until = time.monotonic() + options.seconds
+    while time.monotonic() < until:
+        for number, spec in enumerate(specs):
+            found = target.measure(spec)
+            slowness = found.details["calibration_ms"] / found.details["calibration_constant_ms"]
+            taken[number].append((math.log(slowness), math.log(found.value)))
+    print("| ms | timings | middle one slower, deciles % | follows besides | left % |")
+    print("|---|---|---|---|---|")
+    for pairs in taken.values():
+        slow, values = zip(*pairs, strict=True)
+        slope, intercept = linear_regression(slow, values)
+        left = stdev(value - intercept - slope * x for x, value in pairs)
+        deciles = quantiles(slow, n=10)
+        cells = [
+            f"{math.exp(median(values)):.3f}",
+            len(pairs),
+            f"{100 * deciles[0]:+.1f} to {100 * deciles[-1]:+.1f}",
+            f"{slope:+.2f}",
+            f"{100 * left:.1f}",
+        ]
+        print(f"| {' | '.join(map(str, cells))} |")
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archbench.errors import IncomparableError
-from archbench.evaluate.target import Target, calibrated, known_anchor
+from archbench.evaluate.target import Target, calibrated, known_anchors
 from archbench.measure.machine import capture_environment
 from archbench.models import ArchSpec, as_spec
 from archbench.study.measurement import Conditions
@@ -30,18 +30,20 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
         return calibrated(CONDITIONS)
 
 
-def test_the_anchor_is_the_candidate_in_the_middle(target: Target) -> None:
-    anchored = target.anchored([spec_of(3), spec_of(1), spec_of(2)])
-    anchor = anchored.constants["anchor"]
-    assert as_spec(anchor["spec"]).digest == spec_of(2).digest
-    assert 0 < anchor["low_ms"] < anchor["constant_ms"] < anchor["high_ms"]
-    assert {**anchored.constants, "anchor": None} == {**target.constants, "anchor": None}
+def test_the_anchors_are_the_fastest_and_the_slowest_candidate(target: Target) -> None:
+    anchored = target.anchored([spec_of(3), spec_of(6), spec_of(1)])
+    anchors = anchored.constants["anchors"]
+    assert [as_spec(one["spec"]).digest for one in anchors] == [spec_of(n).digest for n in (1, 6)]
+    for anchor in anchors:
+        assert 0 < anchor["low_ms"] < anchor["constant_ms"] < anchor["high_ms"]
+    assert {**anchored.constants, "anchors": None} == {**target.constants, "anchors": None}
+    assert len(target.anchored([spec_of(2)]).constants["anchors"]) == 1
 
 
 def test_candidates_are_multiples_of_the_anchor(target: Target) -> None:
     spec = spec_of(2)
     told = {"spec": spec.to_document(), "constant_ms": 50.0}
-    anchored = replace(target, constants={**target.constants, "anchor": told})
+    anchored = target.anchored([], known=[told])
     found = anchored.measure(spec, budget_s=0.5)
     assert found.details["calibrator"] == f"anchor_{spec.digest[:8]}"
     assert found.details["calibration_constant_ms"] == 50.0
@@ -50,17 +52,15 @@ def test_candidates_are_multiples_of_the_anchor(target: Target) -> None:
 
 
 def test_a_process_keeps_what_it_calibrates_by_whatever_is_timed(target: Target) -> None:
-    known = {"spec": spec_of(2).to_document(), "constant_ms": 1.0}
+    known = [{"spec": spec_of(2).to_document(), "constant_ms": 1.0}]
     found = target.calibration
     for changes in ({"batch": 2}, {"resolution": (64, 64)}):
         other = replace(target, conditions=replace(CONDITIONS, **changes), details=("params",))
         for one in (other, other.anchored([], known=known)):
             assert one.calibration.checks is found.checks
             assert one.calibration.prepared is found.prepared
-    anchor = target.anchored([], known=known).calibration.anchor
-    again = replace(target, details=("params",)).anchored([], known=known).calibration.anchor
-    assert anchor is not None
-    assert again is not None
+    (anchor,) = target.anchored([], known=known).calibration.anchors
+    (again,) = replace(target, details=("params",)).anchored([], known=known).calibration.anchors
     assert anchor.ready("fp32") is again.ready("fp32")
 
 
@@ -77,21 +77,21 @@ def test_constants_of_an_earlier_protocol_are_refused(target: Target) -> None:
         ({}, True),
         ({"conditions": asdict(replace(CONDITIONS, batch=2))}, False),
         ({"environment": asdict(replace(capture_environment(), cpu="abacus"))}, False),
-        ({"calibration": {"settings": {}, "anchor": {"constant_ms": 1.0}}}, False),
+        ({"calibration": {"settings": {}, "anchors": [{"constant_ms": 1.0}]}}, False),
         ({"calibration": {"settings": {"protocol": "2"}}}, False),
         ({"calibration": None, "conditions": None}, False),
     ],
-    ids=["alike", "other conditions", "elsewhere", "other protocol", "no anchor", "not timed"],
+    ids=["alike", "other conditions", "elsewhere", "other protocol", "no anchors", "not timed"],
 )
-def test_an_earlier_studys_anchor_is_taken_where_it_timed_alike(
+def test_an_earlier_studys_anchors_are_taken_where_it_timed_alike(
     change: dict[str, Any], is_known: bool, tmp_path: Path
 ) -> None:
-    environment, anchor = capture_environment(), {"constant_ms": 1.0}
+    environment, anchors = capture_environment(), [{"constant_ms": 1.0}]
     header = {
         "environment": asdict(environment),
         "conditions": asdict(CONDITIONS),
-        "calibration": {"settings": {"protocol": "2"}, "anchor": anchor},
+        "calibration": {"settings": {"protocol": "2"}, "anchors": anchors},
         **change,
     }
-    found = known_anchor(header, conditions=CONDITIONS, environment=environment)
-    assert found == (anchor if is_known else None)
+    found = known_anchors(header, conditions=CONDITIONS, environment=environment)
+    assert found == (anchors if is_known else ())

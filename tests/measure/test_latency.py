@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from archbench.errors import MissingError
-from archbench.measure.latency.calibration import CalibratedBench, calibrate
+from archbench.measure.backend import prepared
+from archbench.measure.latency.calibration import Anchor, CalibratedBench, calibrate
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import LOOKS
@@ -266,6 +267,29 @@ def test_calibrator_is_the_nearest_of_the_family(
     found = measure(networks, calibrated)
     chosen = [entry.details["calibrator"] for entry in found.values()]
     assert chosen == ["calibrator_2.0"] * 2 + ["calibrator_12.0"] * 2
+
+
+def test_anchors_cancel_what_slows_networks_down_by_their_size(
+    clock: FakeClock, conditions: Conditions, measure: Measure, bench: MakeBench
+) -> None:
+    def anchor(name: str, milliseconds: float, constant_ms: float) -> Anchor:
+        network = prepared(Ticking(clock, milliseconds), torch.zeros(1), conditions=conditions)
+        return Anchor(name=name, constant_ms=constant_ms, ready=lambda precision: network)
+
+    def timed(milliseconds: float, *, slower: float) -> Measurement:
+        anchors = (anchor("small", 1.0, 10.0), anchor("large", 4.0 * slower, 40.0))
+        plain = bench()
+        on = replace(plain, calibration=replace(plain.calibration, anchors=anchors))
+        return measure({"a": Ticking(clock, milliseconds)}, on)["a"]
+
+    quiet = timed(20.0, slower=1.0)
+    assert quiet.details["calibrator"] == "0.50 small, 0.50 large"
+    assert quiet.value == pytest.approx(20.0 * 10.0)
+    # Half as much slower as the large one, and not at all, as the small one, whose size it has.
+    assert timed(20.0 * 1.21**0.5, slower=1.21).value == pytest.approx(200.0, rel=0.02)
+    small = timed(5.0, slower=1.21)
+    assert small.details["calibrator"] == "small"
+    assert small.value == pytest.approx(5.0 * 10.0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

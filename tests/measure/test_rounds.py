@@ -94,7 +94,7 @@ def test_a_verdict_is_stable_at_each_limit_and_gives_every_reason_beyond(
 
     attempt = Attempt(
         network=Runnable(run=list, precision="fp32"),
-        calibrator="it",
+        references={"it": 1.0},
         timings=[timed(5.0 + number % 3) for number in range(20)],
         calibration=[timed(2.0 if number < 10 else 2.2) for number in range(20)],
     )

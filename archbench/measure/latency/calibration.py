@@ -20,7 +20,12 @@ from typing import Any
 from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import Runnable, require_backend
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
-from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
+from archbench.measure.latency.estimate import (
+    DRIFT_LIMIT,
+    core_disturbance,
+    drift,
+    weighted_mean,
+)
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
 from archbench.measure.machine import Counters, activity, counters, require_device
@@ -52,6 +57,8 @@ class Anchor:
 
     It feels what else the machine does as they do, a full memory above all, where a calibration
     network may not. Its constant is what it took by the calibration networks when it was chosen.
+    There is a small one and a large one: what neighbours on the host do to caches slows large
+    networks down and leaves small ones alone.
     ``ready`` gives it ready to be run at a precision, each time the same.
     """
 
@@ -66,8 +73,8 @@ class Calibration:
 
     The generation is how many times they were taken here, 1 where they never had to be renewed;
     the note says that they were taken anew, disturbed or not stored, and is mostly empty. The
-    ``checks`` are the drift checks of this process. With an anchor candidates are timed in turn
-    with that, and the calibration networks tell only what it took itself.
+    ``checks`` are the drift checks of this process. With anchors, ascending by their constants,
+    candidates are timed in turn with these, and the calibration networks tell only what they took.
     """
 
     environment_id: str
@@ -76,26 +83,38 @@ class Calibration:
     calibrators: tuple[Calibrator, ...] = CALIBRATORS
     note: str = ""
     generation: int = 1
-    anchor: Anchor | None = None
+    anchors: tuple[Anchor, ...] = ()
     checks: list[DriftCheck] = field(default_factory=list, repr=False, compare=False)
     prepared: dict[str, Runnable] = field(default_factory=dict, repr=False, compare=False)
 
     def nearest(self, seconds: float) -> str:
-        """Name of the anchor, or of the attention network whose constant is nearest, as a ratio.
+        """Name of the attention network whose constant is nearest, as a ratio.
 
         Hybrids mostly do its kind of work. The others tell whether the constants still hold.
         """
-        if self.anchor is not None:
-            return self.anchor.name
         names = [entry.name for entry in self.calibrators if entry.family == "attention"]
         size = math.log(max(seconds * 1e3, _LEAST_MS))
         return min(names, key=lambda name: abs(math.log(self.constants_ms[name]) - size))
 
-    def constant_ms(self, name: str) -> float:
-        """The constant of a calibration network or of the anchor."""
-        if self.anchor is not None and name == self.anchor.name:
-            return self.anchor.constant_ms
-        return self.constants_ms[name]
+    def references(self, seconds: float) -> dict[str, float]:
+        """Name to weight of what a network is timed in turn with: the nearest, or the anchors.
+
+        Between the anchors the weight goes by the logarithm of the time, beyond them the nearer one
+        counts alone. The weights' sum is 1.
+        """
+        if not self.anchors:
+            return {self.nearest(seconds): 1.0}
+        small, large = self.anchors[0], self.anchors[-1]
+        span = math.log(large.constant_ms / small.constant_ms)
+        over = math.log(max(seconds * 1e3, _LEAST_MS) / small.constant_ms)
+        share = min(max(over / span, 0.0), 1.0) if span else 0.0
+        weights = {small.name: 1.0 - share, large.name: share}
+        return {name: weight for name, weight in weights.items() if weight} or {small.name: 1.0}
+
+    def constant_ms(self, references: Mapping[str, float]) -> float:
+        """The constant of calibration networks or anchors: their mean by these weights."""
+        known = {**self.constants_ms, **{one.name: one.constant_ms for one in self.anchors}}
+        return weighted_mean({name: known[name] for name in references}, references)
 
     def details(self) -> dict[str, float | int | str]:
         """What a measurement's record says of the constants."""
@@ -148,10 +167,11 @@ class CalibratedBench(Bench):
     calibration: Calibration
 
     def ready(self, name: str) -> Runnable:
-        """A calibration network or the anchor, ready to be run; each is prepared once."""
-        found, anchor = self.calibration.prepared, self.calibration.anchor
-        if anchor is not None and name == anchor.name:
-            return anchor.ready(self.conditions.precision)
+        """A calibration network or an anchor, ready to be run; each is prepared once."""
+        found = self.calibration.prepared
+        for anchor in self.calibration.anchors:
+            if name == anchor.name:
+                return anchor.ready(self.conditions.precision)
         if name not in found:
             (network,) = (entry for entry in self.calibration.calibrators if entry.name == name)
             found[name] = network.ready(self.conditions)
@@ -166,7 +186,7 @@ class CalibratedBench(Bench):
         name = self.calibration.nearest(warm.seconds)
         reference = self.ready(name).run
         warm_up(reference, bench=self, until=until)
-        return self.calibration.constant_ms(name), reference
+        return self.calibration.constants_ms[name], reference
 
 
 def calibrate(

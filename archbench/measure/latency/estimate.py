@@ -19,7 +19,7 @@ the same rounds, so that they share the state of the machine.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -88,6 +88,13 @@ def lower_mean(samples: Sequence[float]) -> float:
     It forgives slow passes, and is steadier than the fastest one or a single quantile.
     """
     return float(lower_means(np.array([samples], dtype=np.float64))[0])
+
+
+def weighted_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The geometric mean by weights whose sum is 1; 0 where a value is."""
+    if len(weights) == 1 or not all(values[name] for name in weights):
+        return min(values[name] for name in weights)
+    return math.exp(sum(weight * math.log(values[name]) for name, weight in weights.items()))
 
 
 def ratio(

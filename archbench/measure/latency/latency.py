@@ -131,12 +131,12 @@ class _Session:
 
     def _time_in_rounds(self, names: Sequence[str], *, at_last: float) -> None:
         """One attempt at each network, in shared rounds."""
-        bench, nearest = self.bench, self.bench.calibration.nearest
+        bench, references = self.bench, self.bench.calibration.references
         attempts = {
             name: Attempt(
                 network=self.networks[name],
                 pass_s=self.warm[name].seconds,
-                calibrator=nearest(self.warm[name].seconds),
+                references=references(self.warm[name].seconds),
                 wanted_half_width=self.together or WANTED_HALF_WIDTH,
             )
             for name in names
@@ -167,7 +167,7 @@ class _Session:
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
         """The calibration networks in use, warm, and the seconds of one round of each."""
-        names = dict.fromkeys(attempt.calibrator for attempt in attempts)
+        names = dict.fromkeys(name for attempt in attempts for name in attempt.references)
         calibrators = {name: Placed(network=self.bench.ready(name)) for name in names}
         seconds = self.warm_up_s / max(1, len(calibrators))
         round_s = 0.0
@@ -194,7 +194,7 @@ class _Session:
             if best.found is not None and (complaint := network.complaint()):
                 reason = complaint
             elif best.found is not None:
-                ratio, constant = best.found, bench.calibration.constant_ms(best.calibrator)
+                ratio, constant = best.found, bench.calibration.constant_ms(best.references)
                 value, low, high = (x * constant for x in (ratio.value, ratio.low, ratio.high))
                 verdict, details = best.verdict, self._details(name, best=best, value=value)
         precision = network.precision if network else bench.conditions.precision
@@ -222,9 +222,9 @@ class _Session:
             "forwards": len(best.timings),
             "placement_rounds": best.placement_rounds,
             "images_per_second": bench.conditions.batch / value * 1e3,
-            "calibrator": best.calibrator,
+            "calibrator": _in_words(best.references),
             "calibration_ms": bench.mean_ms(best.calibration),
-            "calibration_constant_ms": calibration.constant_ms(best.calibrator),
+            "calibration_constant_ms": calibration.constant_ms(best.references),
             "calibration_drift": best.drift,
             "warm_up_forwards": warm.forwards,
             "warm_up_settled": "yes" if warm.settled else "no",
@@ -249,3 +249,10 @@ class _Session:
             details["repeated_because"] = first.reason
             details["first_sample_used"] = 0 if best is first else len(first.timings)
         return details
+
+
+def _in_words(references: Mapping[str, float]) -> str:
+    """For example ``attention_small_1``, or ``0.70 anchor_869f9109, 0.30 anchor_1c03b1aa``."""
+    if len(references) == 1:
+        return next(iter(references))
+    return ", ".join(f"{weight:.2f} {name}" for name, weight in references.items())

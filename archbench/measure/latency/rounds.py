@@ -104,13 +104,14 @@ def relocate(networks: Collection[Placed], *, draw: random.Random) -> None:
 class Attempt(Placed):
     """One attempt at timing a candidate in turn with its calibrator, and what came of it.
 
-    Its timings and those of the calibrator are of the same rounds. A candidate that raised has a
+    Its references are the calibrators by name, with their weights. Its timings and the weighted
+    means of the calibrators' are of the same rounds. A candidate that raised has a
     fault and takes no further part. ``found`` is the ratio to the calibrator over all rounds, None
     without a value; the drift is the calibrator's, ``off_cpu`` the share of the time without a
     core, None on a GPU. After so many placement rounds it is placed anew, never for 0.
     """
 
-    calibrator: str
+    references: Mapping[str, float]
     timings: list[Timing] = field(default_factory=list)
     calibration: list[Timing] = field(default_factory=list)
     fault: str = ""
@@ -233,8 +234,8 @@ def run_rounds(
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
-    In each round each calibrator in use runs once, then the candidates that are compared with it,
-    in the order of `rotated_orders`. Every so many rounds all of them are relocated in memory.
+    In each round each calibrator in use runs once, then each candidate, in the order of
+    `rotated_orders`. Every so many rounds all of them are relocated in memory.
 
     Timings are added to the attempts. It stops when the bench's ``now`` is ``until``, unless
     somebody still lacks the passes that it takes to have a value at all, and ``at_last`` in any
@@ -248,17 +249,16 @@ def run_rounds(
         able = [entry for entry in attempts if not entry.fault]
         waiting = able if together else going
         order = [attempts[i] for i in next(orders) if attempts[i] in waiting]
-        names = list(dict.fromkeys(attempt.calibrator for attempt in waiting))
+        names = list(dict.fromkeys(name for attempt in waiting for name in attempt.references))
+        taken = {}
         for name in draw.sample(names, len(names)):
             reference = calibrators[name]
-            calibration = bench.repeated(reference.forward, pass_s=reference.pass_s)
-            for attempt in order:
-                if attempt.calibrator != name:
-                    continue
-                attempt.add_round(calibration, bench=bench)
-                now = bench.now()
-                if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
-                    return
+            taken[name] = bench.repeated(reference.forward, pass_s=reference.pass_s)
+        for attempt in order:
+            attempt.add_round(_mean_timing(taken, attempt.references), bench=bench)
+            now = bench.now()
+            if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
+                return
         number += 1
         most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
         bench.tell("timing", max(len(entry.timings) for entry in attempts), most)
@@ -267,3 +267,15 @@ def run_rounds(
         if number % stay == 0 and not all(entry.is_done for entry in attempts):
             relocate(calibrators.values(), draw=placing)
             relocate(movable, draw=placing)
+
+
+def _mean_timing(taken: Mapping[str, Timing], weights: Mapping[str, float]) -> Timing:
+    """The weighted mean of the timings of one round: geometric, but for the delays."""
+    walls, cpus = (
+        {name: getattr(taken[name], clock) for name in weights} for clock in ("wall", "cpu")
+    )
+    return Timing(
+        wall=estimate.weighted_mean(walls, weights),
+        cpu=estimate.weighted_mean(cpus, weights),
+        delay=sum(weight * taken[name].delay for name, weight in weights.items()),
+    )
