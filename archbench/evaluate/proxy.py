@@ -18,7 +18,6 @@ from archbench.data.mirror import mirrored_accuracy
 from archbench.data.picture import Preparation
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
-from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.models.weights.header import header
@@ -333,27 +332,21 @@ def price(
     specs: Sequence[ArchSpec],
     *,
     proxy: Proxy,
-    target: Target | None,
+    latency_seconds: float = 0.0,
     plan: Plan | None = None,
     plan_budget_s: float = PLAN_BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
-    on_progress: Progress | None = None,
 ) -> Price:
     """The cost of a trial and the plan of all trainings, from candidates that are really tried.
 
-    Best they are of different sizes. Without a target no latency is measured; a plan that is not
-    given is the fastest, which takes so many seconds for each candidate to find.
+    Best they are of different sizes. Timing one takes ``latency_seconds``; a plan that is not given
+    is the fastest, which takes so many seconds for each candidate to find.
 
     Raises:
-        ArchbenchError: A candidate cannot be built, timed or trained.
+        ArchbenchError: A candidate cannot be built or trained.
     """
     require_device(proxy.device)
     dataset = proxy.dataset()
-    latency_seconds, begin = 0.0, clock()
-    if target:
-        for spec in specs:
-            target.measure(spec, on_progress=on_progress)
-        latency_seconds = (clock() - begin) / len(specs)
     plan = plan or common_plan(
         [
             choose_plan(

@@ -2,8 +2,8 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,6 +31,8 @@ from archbench.models.part import Grid
 from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
+
+Alone = Callable[[], AbstractContextManager[None]]
 
 BUDGET_S = 10.0
 SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at its end
@@ -114,16 +116,19 @@ class Target:
         spec: ArchSpec,
         *,
         budget_s: float = SEARCH_BUDGET_S,
+        alone: Alone = nullcontext,
         on_progress: Progress | None = None,
     ) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
+
+        ``alone`` keeps others from working while the passes are timed.
 
         Raises:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
         measured = self.measure_together(
-            {"candidate": spec}, budget_s=budget_s, on_progress=on_progress
+            {"candidate": spec}, budget_s=budget_s, alone=alone, on_progress=on_progress
         )
         return measured["candidate"]
 
@@ -134,6 +139,7 @@ class Target:
         weights: Mapping[str, Path | None] | None = None,
         budget_s: float = BUDGET_S,
         together: float | None = None,
+        alone: Alone = nullcontext,
         on_progress: Progress | None = None,
     ) -> dict[str, Measurement]:
         """The latency of several, timed in turn with one another where resolutions agree.
@@ -151,7 +157,7 @@ class Target:
             alike = {n: spec for n, spec in specs.items() if spec.resolution == (height, width)}
             here = replace(self, conditions=replace(self.conditions, resolution=(height, width)))
             networks = _networks(alike, target=here, weights=weights or {})
-            with here.bench(on_progress=on_progress) as bench:
+            with here.bench(on_progress=on_progress) as bench, alone():
                 measured = measure_latency(
                     networks, bench=bench, budget_s=budget_s * len(alike), together=together
                 )

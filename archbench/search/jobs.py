@@ -1,7 +1,9 @@
 """What workers do: a trial, a training, and the steps beside them; and where their files lie."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -141,13 +143,12 @@ class TrialJob:
         """
         latency = self.latency
         if latency is None and self.target is not None:
-            measure = partial(self.target.measure, on_progress=of_waits(_progress(send)))
-            send(HoldOthers())
+            told, alone = of_waits(_progress(send)), partial(_others_held, send)
+            measure = partial(self.target.measure, alone=alone, on_progress=told)
             latency = measure(as_spec(self.trainings[0].spec))
             send(latency)
             for number, spec in self.again.items():
                 send(TimedAgain(number=number, latency=measure(as_spec(spec))))
-            send(LetOthersGo())
         if latency is not None:
             self._require_timed(latency)
         reason = over_limit(latency, limits=self.limits)
@@ -201,10 +202,10 @@ def price_trial(
     send: Send,
     *,
     specs: Sequence[Document],
-    sizes: Sequence[Document],
     proxy: Proxy,
-    conditions: Conditions | None,
     environment: Environment,
+    conditions: Conditions | None = None,
+    timed: Sequence[Document] = (),
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
     anchors: Sequence[Document] = (),
@@ -213,19 +214,26 @@ def price_trial(
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
-    The anchors are those of an earlier study on this machine, else of the networks of all sizes.
+    The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
     """
-    networks, target, told = [as_spec(spec) for spec in specs], None, of_waits(_progress(send))
+    target, seconds, told = None, 0.0, of_waits(_progress(send))
     if conditions:
+        networks = [as_spec(spec) for spec in timed]
         target = calibrated(conditions, environment=environment, on_progress=told)
-        target = target.anchored([as_spec(one) for one in sizes], known=anchors, on_progress=told)
+        begin = time.monotonic()
+        if anchors:
+            target = target.anchored([], known=anchors)
+            for network in networks:
+                target.measure(network, on_progress=told)
+        else:
+            target = target.anchored(networks, on_progress=told)
+        seconds = (time.monotonic() - begin) / len(networks)
     found = price(
-        networks,
+        [as_spec(spec) for spec in specs],
         proxy=proxy,
-        target=target,
+        latency_seconds=seconds,
         plan=plan,
         plan_budget_s=plan_budget_s,
-        on_progress=told,
     )
     return target, found
 
@@ -267,6 +275,16 @@ def held_out_accuracy(
 def train_again(send: Send, *, job: TrainJob) -> float:
     """The accuracy of a training that was taken before, made anew for its weights."""
     return job.train(lambda payload: None)[0]
+
+
+@contextmanager
+def _others_held(send: Send) -> Iterator[None]:
+    """Holds up the other workers while the block runs."""
+    send(HoldOthers())
+    try:
+        yield
+    finally:
+        send(LetOthersGo())
 
 
 def _progress(send: Send) -> Progress:

@@ -43,7 +43,7 @@ _NEEDED = (
     *("seconds", *_PREPARED),
 )
 _PRICED = 3
-_SIZES = 8  # of which the fastest and the slowest are the anchors
+_TIMED = 5  # of which the fastest and the slowest are the anchors
 _SLOWEST = 3.0  # times the mean trial
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
@@ -91,7 +91,7 @@ def prepare(
     function = partial(
         price_trial,
         specs=[spec.to_document() for spec in specs],
-        sizes=[spec.to_document() for spec in settings.some_candidates(_SIZES)],
+        timed=[spec.to_document() for spec in settings.some_candidates(_TIMED)],
         proxy=proxy,
         conditions=conditions_of(settings.space) if settings.timed_limits else None,
         environment=context.environment,

@@ -237,7 +237,6 @@ class PlannedStudy(Jobs):
             price_trial,
             specs=specs,
             proxy=replace(proxy, num_seeds=1),
-            conditions=None,
             environment=self.context.environment,
             plan_budget_s=plan_budget_s,
         )

@@ -165,8 +165,10 @@ class Trials(Jobs):
             case Sent(payload=MayGoOn(seed=seed, epoch=epoch)):
                 verdict = self._verdict(number, seed=seed, epoch=epoch)
                 return verdict.reason if verdict.stops and not verdict.is_audited else ""
-            case Sent(payload=Measurement() as latency):
-                self._study.add_measurement(number, "search", latency)
+            case Sent(payload=Measurement() as taken):
+                self._study.add_measurement(number, "search", taken)
+                # With what runs differ by in its interval, as the trial's end tells it.
+                latency = self._study.trials[number].latency or taken
                 self._context.tell(events.LatencyMeasured(number=number, latency=latency))
             case Sent(payload=TimedAgain(number=other, latency=latency)):
                 self._study.add_measurement(other, "again", latency)

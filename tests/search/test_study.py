@@ -54,7 +54,9 @@ def test_events_tell_the_story_in_order(heard: list[events.Event], study: StudyR
     assert names[0] == "StageChanged"
     assert names[-1] == "Finished"
     assert names.count("TrialStarted") == names.count("TrialFinished") == 4
-    assert names.count("LatencyMeasured") == 4
+    timed = [h.latency for h in heard if isinstance(h, events.LatencyMeasured)]
+    assert len(timed) == 4
+    assert all("run_to_run" in latency.details for latency in timed), "the study's interval"
     assert names.count("RungFinished") == 8
     prepared = next(h for h in heard if isinstance(h, events.Prepared))
     assert (prepared.size, prepared.feasible_share, prepared.trials) == (216, 1.0, 4)
