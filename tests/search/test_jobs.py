@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from archbench.evaluate.target import Alone
 from archbench.progress import Progress
 from archbench.search.jobs import (
     MayGoOn,
@@ -21,13 +22,14 @@ from archbench.search.jobs import (
     weights_path,
 )
 from archbench.search.kept_weights import may_reach_front, remove_useless_files
-from archbench.search.scheduler import StepProgress
+from archbench.search.scheduler import HoldOthers, LetOthersGo, StepProgress
 from archbench.study.measurement import Measurement
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
 from tests.study.example import RULE, latency, point, trial
 
 _POINT = point(1, 0.5)
+_TIMING = [HoldOthers(), LetOthersGo()]
 
 
 @dataclass
@@ -38,10 +40,12 @@ class StoredTarget:
     asked: int = 0
     told: Sequence[tuple[int, int]] = ()
 
-    def measure(self, spec: Any, *, on_progress: Progress) -> Measurement:
+    def measure(self, spec: Any, *, alone: Alone, on_progress: Progress) -> Measurement:
         self.asked += 1
         for done, total in self.told:
             on_progress("what it does", done, total)
+        with alone():
+            pass
         return latency(self.value, verdict="stable" if self.value else "incomplete")
 
 
@@ -98,14 +102,15 @@ def test_latency_comes_before_training(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path))
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
     rung = RungReached(point=_POINT, path=Path("c"), sha256="1" * 64)
-    assert sent == [latency(4.0), rung, Note(text="all is well")]
+    assert sent == [*_TIMING, latency(4.0), rung, Note(text="all is well")]
 
 
 def test_another_trial_is_timed_again_behind_its_own(tmp_path: Path) -> None:
     target = StoredTarget(4.0)
     end, sent = _run(_job(tmp_path, target=target, again={3: SPEC}))
     assert end.state == "complete"
-    assert sent[:2] == [latency(4.0), TimedAgain(number=3, latency=latency(4.0))]
+    again = TimedAgain(number=3, latency=latency(4.0))
+    assert sent[:6] == [*_TIMING, latency(4.0), *_TIMING, again]
     assert target.asked == 2
     # Where its own latency is known already, nothing is timed.
     _, sent = _run(_job(tmp_path, target=target, latency=latency(4.0), again={3: SPEC}))
@@ -115,7 +120,8 @@ def test_another_trial_is_timed_again_behind_its_own(tmp_path: Path) -> None:
 def test_of_the_timing_only_a_wait_for_another_process_is_handed_over(tmp_path: Path) -> None:
     target = StoredTarget(4.0, told=[(1, 5), (0, 0), (2, 5)])
     _, sent = _run(_job(tmp_path, target=target))
-    assert sent[:2] == [StepProgress(what="what it does", done=0, total=0), latency(4.0)]
+    waiting = StepProgress(what="what it does", done=0, total=0)
+    assert sent[:4] == [waiting, *_TIMING, latency(4.0)]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_what_is_over_a_limit_is_not_trained(tmp_path: Path, name: str, told: st
     proxy, limits = StoredProxy([0.5]), {name: 8.0}
     end, sent = _run(_job(tmp_path, target=StoredTarget(8.01), proxy=proxy, limits=limits))
     assert (end.state, end.reason) == ("over_limit", told)
-    assert sent == [latency(8.01)]
+    assert sent == [*_TIMING, latency(8.01)]
     assert proxy.calls == []
     assert _run(_job(tmp_path, target=StoredTarget(8.0)))[0].state == "complete", "just within it"
 
