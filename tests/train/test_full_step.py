@@ -192,6 +192,17 @@ def test_a_gradient_too_large_for_fp16_is_passed_over_and_scaled_down() -> None:
     assert not same(network.qkv, before)
 
 
+def test_fp16_clips_gradients_without_their_scale() -> None:
+    moved = []
+    for precision in ("fp32", "fp16"):
+        network = tiny_network(dropout=0.0)
+        before = network.stem.weight.detach().clone()
+        recipe = replace(PLAIN, precision=precision, clip_mode="norm", clip=1.0, eps=1.0)
+        _step(_trainer(network, recipe))  # so large an eps leaves the step's size the gradient's
+        moved.append((network.stem.weight.detach() - before).norm())
+    torch.testing.assert_close(*moved, rtol=2e-2, atol=0.0)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"precision": "bf16"}, {"precision": "fp16"}, {"channels_last": True}],
