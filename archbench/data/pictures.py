@@ -52,9 +52,9 @@ class Task(NamedTuple):
 
 
 class Made(NamedTuple):
-    """Images, uint8 (n, 3, S, S), as bytes, and what is erased of some of them."""
+    """Images, uint8 (n, 3, S, S), and what is erased of some of them, by their places."""
 
-    images: bytes
+    images: np.ndarray
     erased: Sequence[tuple[int, Erased]]
 
 
@@ -86,7 +86,7 @@ class Pictures:
                 images[at] = np.asarray(picture).transpose(2, 0, 1)
                 if task.positions is not None and (hole := erased(self.augmentation, S)):
                     holes.append((at, hole))
-        return Made(images.tobytes(), holes)
+        return Made(images, holes)
 
     def _picture(self, task: Task, index: int) -> Image.Image:
         share, is_training = self.shares[task.share], task.positions is not None

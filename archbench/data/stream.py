@@ -141,11 +141,6 @@ class _Feed:
     world: int
     device: torch.device
 
-    def whole(self, step: int) -> slice:
-        """The places of a step's images of this process among those of all steps."""
-        all_ = self.batch * self.world
-        return slice(step * all_ + self.rank, (step + 1) * all_, self.world)
-
     def images(self, tasks: Sequence[Task]) -> Iterator[Tensor]:
         """The images of each task, float32 (B, 3, S, S), normalised."""
         parts = (part for task in tasks for part in task.parts())
@@ -156,19 +151,20 @@ class _Feed:
 
     def _batch(self, made: Sequence[Made]) -> Tensor:
         S, how = self.pictures.resolution, self.pictures.augmentation
-        pixels = torch.frombuffer(bytearray().join(part.images for part in made), dtype=torch.uint8)
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory()
-        pixels = pixels.to(self.device, non_blocking=True).view(-1, 3, S, S)
         mean, std = (
             torch.tensor(one, device=self.device).mul_(255).view(3, 1, 1)
             for one in (how.mean, how.std)
         )
-        images = torch.sub(pixels, mean).mul_(1 / std)
-        for part, holes in enumerate(one.erased for one in made):
-            for at, hole in holes:
+        number = sum(len(part.images) for part in made)
+        images = torch.empty((number, 3, S, S), device=self.device)
+        for piece, part in zip(images.split(PART), made, strict=True):
+            pixels = torch.from_numpy(part.images)
+            if self.device.type == "cuda":
+                pixels = pixels.pin_memory().to(self.device, non_blocking=True)
+            piece.copy_(pixels).sub_(mean).div_(std)
+            for at, hole in part.erased:
                 noise = torch.from_numpy(hole.noise).to(self.device)
-                beyond = images[part * PART + at, :, hole.top :, hole.left :]
+                beyond = piece[at, :, hole.top :, hole.left :]
                 beyond[:, : noise.shape[1], : noise.shape[2]] = noise
         return images
 
@@ -222,8 +218,11 @@ class TrainingShare(_Part):
         seed = np.random.SeedSequence((feed.pictures.seed, ORDER, epoch)).generate_state(1)
         order = epoch_order(len(self), seed=int(seed[0]), repeats=repeats)
         places = np.arange(len(order))
-        steps = [feed.whole(step) for step in range(first_step, self.num_steps)]
-        tasks = [Task(self.name, order[step], epoch, places[step]) for step in steps]
+        whole = feed.batch * feed.world
+        tasks = []
+        for step in range(first_step, self.num_steps):
+            own = slice(step * whole + feed.rank, (step + 1) * whole, feed.world)
+            tasks.append(Task(self.name, order[own], epoch, places[own]))
         for task, images in zip(tasks, feed.images(tasks), strict=True):
             yield images, self.labels[task.indices].to(feed.device)
 
@@ -232,16 +231,15 @@ class HeldOutShare(_Part):
     """Images to test on."""
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Images (B, 3, S, S), labels and numbers, (B,), of all images that fall to this process.
+        """Images (B, 3, S, S), labels and numbers, (B,), of all images, in every process.
 
         Raises:
             DataError: A file is gone, or damaged.
             MissingError: A worker was ended from outside.
         """
-        number, feed = np.arange(len(self)), self.feed
-        num_steps = math.ceil(len(self) / (feed.batch * feed.world))
-        parts = [number[feed.whole(step)] for step in range(num_steps)]
-        tasks = [Task(self.name, indices) for indices in parts if len(indices)]
+        feed, number = self.feed, np.arange(len(self))
+        starts = range(0, len(self), feed.batch)
+        tasks = [Task(self.name, number[start : start + feed.batch]) for start in starts]
         for task, images in zip(tasks, feed.images(tasks), strict=True):
             yield images, self.labels[task.indices].to(feed.device), torch.as_tensor(task.indices)
 
