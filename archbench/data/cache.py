@@ -54,11 +54,12 @@ def load(
 ) -> DataSet:
     """The data set of a name, decoded and resized once, afterwards mapped from the cache.
 
-    A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
-    ``cifar100:PATH``, ``imagenette:PATH``, ``imagenet:PATH``, or one from outside: that of an entry
-    point, or ``module:PACKAGE.MODULE`` of a module with a ``source``, behind which stands what that
-    takes, or with a torch Dataset, whose name stands there. The images are squares of
-    ``resolution`` pixels. The seed is that of splits and of synthetic images; the same one gives
+    A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``shards:PATH``,
+    ``cifar10:PATH``, ``cifar100:PATH``, ``imagenette:PATH``, ``imagenet:PATH``, or one from
+    outside: that of an entry point, or ``module:PACKAGE.MODULE`` of a module with a ``source``,
+    behind which stands what that takes, or with a torch Dataset, whose name stands there. The
+    images are squares of ``resolution`` pixels. The seed is that of splits and of synthetic images;
+    the same one gives
     the same bytes. The cache is ``cache_folder()`` if no other folder is given. Missing data are
     fetched from their home where ``download`` allows it.
 

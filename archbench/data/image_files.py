@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from archbench.data.dataset import DataError, held_out_share
 from archbench.data.decoding import (
     DEEP_SUFFIXES,
     Extent,
@@ -43,7 +44,8 @@ from archbench.progress import Progress, no_progress
 
 RECIPE = 1  # raise it with every change that leaves out other files
 # the shares that must stay clean come first: an image that is in one of them is left out later
-ORDER: tuple[Share, ...] = ("test", "validation", "train")
+HELD_OUT: tuple[Share, ...] = ("test", "validation")
+ORDER: tuple[Share, ...] = (*HELD_OUT, "train")
 BLOCK = 256
 LISTED = 5
 COUNTED_CLASSES = 12
@@ -147,6 +149,21 @@ def source_of_files(
 
     settings = {**settings, "gathering": RECIPE}
     return ImageSource(settings, lambda sink: make(sink, request).facts, find)
+
+
+def drawn(given: Mapping[Share, Sequence[Item]], *, seed: int) -> dict[Share, Sequence[Item]]:
+    """The files of each share; those that are not given are drawn from the ones to train on."""
+    left = list(given["train"])
+    shares: dict[Share, Sequence[Item]] = {}
+    for number, share in enumerate(HELD_OUT):
+        if share in given:
+            shares[share] = given[share]
+            continue
+        labels = np.array([item.label for item in left])
+        taken = held_out_share(labels, seed=seed, number=number)
+        shares[share] = [left[index] for index in taken]
+        left = [left[index] for index in np.delete(np.arange(len(left)), taken)]
+    return {**shares, "train": left}
 
 
 def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequest) -> Gathered:
@@ -267,6 +284,29 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
             f"{error:.0f} points"
         )
     return tuple(lines)
+
+
+def check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
+    """Refuses a class without images left, as they are broken or copies of held-out ones.
+
+    Raises:
+        DataError: There is one.
+    """
+    for share in ("train", "validation"):
+        counts = found.counts(share)
+        empty = [name for label, name in enumerate(names) if not counts[label]]
+        if empty:
+            num_copies = len(found.copies) + len(found.resized)
+            causes = (
+                f"{len(found.unreadable)} files are unreadable, {num_copies} are copies of "
+                "held-out ones"
+            )
+            first = next((f"; {path}: {reason}" for path, reason in found.unreadable), "")
+            raise DataError(
+                f"no usable image of {', '.join(empty[:5])} for {share} ({causes}{first})",
+                place=str(root),
+                help="replace the files, or take the class away",
+            )
 
 
 def _pairs(pairs: Sequence[Sequence[Stored]], root: Path) -> list[str]:

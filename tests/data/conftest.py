@@ -1,6 +1,7 @@
 """Tiny data sets in the forms in which they lie on users' disks."""
 
 import hashlib
+import io
 import pickle
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
@@ -102,6 +103,29 @@ def swapped_profile() -> bytes:
     return bytes(profile)
 
 
+def write_shard(path: Path, members: Mapping[str, bytes]) -> Path:
+    """A tar archive of files with these contents."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_shards(folder: Path, photos: Path) -> Path:
+    """An archive for each class folder, with the images and their labels side by side."""
+    for label, images in enumerate(sorted(photos.iterdir())):
+        members = {}
+        for path in sorted(images.iterdir()):
+            key = f"{images.name}_{path.stem}"
+            members[f"{key}{path.suffix}"] = path.read_bytes()
+            members[f"{key}.cls"] = str(label).encode()
+        write_shard(folder / f"{photos.name}-{label:03}.tar", members)
+    return folder
+
+
 # a new source needs a line here: how to make a tiny one of it, and what it is then called
 MAKERS: Mapping[str, Maker] = {
     "cifar10": lambda root, patch: f"cifar10:{write_cifar(root, patch, num_classes=10).parent}",
@@ -112,6 +136,9 @@ MAKERS: Mapping[str, Maker] = {
     ),
     "imagenet": lambda root, patch: f"imagenet:{write_imagenet(root)}",
     "imagenette": lambda root, patch: f"imagenette:{write_imagenette(root).parent}",
+    "shards": lambda root, patch: (
+        f"shards:{write_shards(root / 'shards', write_classes(root / 'p', {'a': 20, 'b': 30}))}"
+    ),
 }
 
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from archbench.data.dataset import DataError, held_out_share
+from archbench.data.dataset import DataError
 from archbench.data.decoding import RECIPE as DECODING
-from archbench.data.image_files import Gathered, gather, notes, source_of_files
+from archbench.data.image_files import (
+    HELD_OUT,
+    check_readable,
+    drawn,
+    gather,
+    notes,
+    source_of_files,
+)
 from archbench.data.source import (
     SHARES,
     DataFacts,
@@ -19,7 +24,6 @@ from archbench.data.source import (
     Sink,
 )
 from archbench.data.tree import (
-    Item,
     PassedOver,
     Tree,
     folders_called,
@@ -150,9 +154,15 @@ def _make(
     remarks: list[str],
 ) -> FilesFound:
     names = tuple(trees["train"].classes)
-    shares, origin = _shares(trees, seed=request.seed)
-    found = gather(sink, shares, request)
-    _check_readable(found, names, root)
+    given = {share: items_of(found, names) for share, found in trees.items()}
+    found = gather(sink, drawn(given, seed=request.seed), request)
+    check_readable(found, names, root)
+    origin = [
+        f"{share} is {trees[share].root.name}/"
+        if share in trees
+        else f"{share} was drawn from {trees['train'].root.name}/ with seed {request.seed}"
+        for share in HELD_OUT
+    ]
     passed_over = sum((found.passed_over for found in trees.values()), PassedOver())
     alike = [" and ".join(group) for group in look_alike(names)]
     facts = DataFacts(
@@ -168,43 +178,3 @@ def _make(
         ),
     )
     return found.with_facts(facts)
-
-
-def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list[Item]], list[str]]:
-    """The files of each share, and in words where the held-out ones come from."""
-    train = trees["train"]
-    names = list(train.classes)
-    left = items_of(train, names)
-    shares: dict[Share, list[Item]] = {}
-    origin = []
-    held_out: tuple[Share, ...] = ("test", "validation")
-    for number, share in enumerate(held_out):
-        if found := trees.get(share):
-            shares[share] = items_of(found, names)
-            origin.append(f"{share} is {found.root.name}/")
-            continue
-        labels = np.array([item.label for item in left])
-        taken = held_out_share(labels, seed=seed, number=number)
-        shares[share] = [left[index] for index in taken]
-        left = [left[index] for index in np.delete(np.arange(len(left)), taken)]
-        origin.append(f"{share} was drawn from {train.root.name}/ with seed {seed}")
-    return {**shares, "train": left}, origin
-
-
-def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
-    """Refuses a class without images left, as they are broken or copies of held-out ones."""
-    for share in ("train", "validation"):
-        counts = found.counts(share)
-        empty = [name for label, name in enumerate(names) if not counts[label]]
-        if empty:
-            num_copies = len(found.copies) + len(found.resized)
-            causes = (
-                f"{len(found.unreadable)} files are unreadable, {num_copies} are copies of "
-                "held-out ones"
-            )
-            first = next((f"; {path}: {reason}" for path, reason in found.unreadable), "")
-            raise DataError(
-                f"no usable image of {', '.join(empty[:5])} for {share} ({causes}{first})",
-                place=str(root),
-                help="replace the files, or take the class away",
-            )
