@@ -24,6 +24,7 @@ INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampl
 _ERASED_AREA = (0.02, 1 / 3)  # Zhong et al. 2017 (arXiv:1708.04896), as in timm
 _ERASED_RATIO = (0.3, 1 / 0.3)
 _TRANSLATED = 0.45  # of the side at most, by RandAugment, as in timm
+_ATTEMPTS = 10  # to draw a crop that fits; else it is the middle
 _LONGEST = 8  # times the short side, what is resized of a picture for a test
 _MARGIN = 2  # a JPEG is decoded at a lower scale where this many times the pixels wanted are left
 
@@ -147,21 +148,37 @@ def random_crop(
     Raises:
         UnreadableError: It cannot be brought to 8 bits; see ``upright_rgb``.
     """
-    from torchvision.transforms import RandomResizedCrop
-
-    scale, ratio = list(augmentation.crop_scale), list(augmentation.crop_ratio)
-    top, left, height, width = RandomResizedCrop.get_params(image, scale, ratio)
+    left, top, width, height = _drawn_box(*image.size, augmentation)
     box = (left, top, left + width, top + height)
 
     def cut(plain: Image.Image) -> Image.Image:
         share = plain.width / whole  # less than 1 where it was decoded at a lower scale
-        cropped = plain.crop(tuple(round(edge * share) for edge in box))
+        start, upper, end, lower = (round(edge * share) for edge in box)
+        cropped = plain.crop((start, upper, end, lower))
         return cropped.resize((resolution, resolution), INTERPOLATIONS[augmentation.interpolation])
 
     whole = image.width
     _draft(image, resolution / min(width, height))
     picture, _ = upright_rgb(image, cut, extents=extents)
     return picture
+
+
+def _drawn_box(width: int, height: int, augmentation: Augmentation) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a crop (Szegedy et al. 2015, arXiv:1409.4842, sec. 6).
+
+    From the same draws it is that of timm; torchvision's takes ten times as long to draw.
+    """
+    low, high = augmentation.crop_ratio
+    for _ in range(_ATTEMPTS):
+        area = random.uniform(*augmentation.crop_scale) * width * height
+        ratio = math.exp(random.uniform(math.log(low), math.log(high)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = random.randint(0, height - h), random.randint(0, width - w)
+            return left, top, w, h
+    ratio = min(max(width / height, low), high)
+    w, h = min(width, round(height * ratio)), min(height, round(width / ratio))
+    return (width - w) // 2, (height - h) // 2, w, h
 
 
 def changed(picture: Image.Image, *, augmentation: Augmentation) -> Image.Image:
