@@ -87,7 +87,8 @@ class Runnable:
     pass of a copy that lies elsewhere in memory, as drawn, None where the backend cannot. Preparing
     took the seconds: copying, exporting, compiling and the first pass. The error is the largest
     difference from eager in fp32, over the largest output; None where the network ran as it was
-    given, so that there is nothing to compare.
+    given, so that there is nothing to compare. A pass of an artifact reads the ``images``, so that
+    others may be written into them.
     """
 
     run: Callable[[], object]
@@ -97,6 +98,7 @@ class Runnable:
     relocated: Callable[[random.Random], Callable[[], object]] | None = None
     seconds: float = 0.0
     error: float | None = None
+    images: Tensor | None = None
 
 
 def absence(name: str, *, device: str) -> MissingError | None:

@@ -26,7 +26,9 @@ def write_onnx(
     program.save(str(path))
 
 
-def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Runnable:
+def mixed(
+    run: Callable[[], object], layers: Counter[str], *, asked: str, images: Tensor | None = None
+) -> Runnable:
     """A network whose layers run in several precisions, named by that of most of them.
 
     Layers are those with products. Where nothing is known of them, it is the precision asked for.
@@ -34,5 +36,6 @@ def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Run
     return Runnable(
         run=run,
         precision=layers.most_common(1)[0][0] if layers else asked,
+        images=images,
         details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
     )

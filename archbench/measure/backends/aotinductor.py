@@ -47,4 +47,4 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         with torch.no_grad():
             return loaded(images)
 
-    return Runnable(run=run, precision=computed_precision(conditions))
+    return Runnable(run=run, precision=computed_precision(conditions), images=images)

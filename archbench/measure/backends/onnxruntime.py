@@ -85,7 +85,7 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         session.run_with_iobinding(binding)
         return outputs
 
-    return _onnx.mixed(run, layers, asked=conditions.precision)
+    return _onnx.mixed(run, layers, asked=conditions.precision, images=images)
 
 
 def _quantised(plain: Path, images: Iterable[Tensor], *, path: Path) -> None:

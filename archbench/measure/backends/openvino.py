@@ -80,8 +80,8 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
             f"it runs on {threads} threads, not on {conditions.threads}", place="backend openvino"
         )
     request = compiled.create_infer_request()
-    images = example.contiguous().numpy()
-    request.set_input_tensor(ov.Tensor(images, shared_memory=True))
+    images = example.contiguous()
+    request.set_input_tensor(ov.Tensor(images.numpy(), shared_memory=True))
     outputs = [torch.empty(list(port.shape)) for port in compiled.outputs]
     for index, output in enumerate(outputs):
         request.set_output_tensor(index, ov.Tensor(output.numpy(), shared_memory=True))
@@ -91,7 +91,7 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         request.infer()
         return outputs
 
-    return mixed(run, _precisions(compiled), asked=conditions.precision)
+    return mixed(run, _precisions(compiled), asked=conditions.precision, images=images)
 
 
 def _core(ov: Any) -> openvino.Core:

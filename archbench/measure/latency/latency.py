@@ -38,7 +38,7 @@ _PATIENCE = 3
 
 
 def measure_latency(
-    networks: Mapping[str, nn.Module],
+    networks: Mapping[str, nn.Module | Runnable],
     *,
     bench: CalibratedBench,
     budget_s: float = 10.0,
@@ -47,10 +47,10 @@ def measure_latency(
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
 
-    Networks are in the form that is to be timed, and stay as they are. One that raises or returns
-    what is not finite gets the verdict ``incomplete`` and the reason, and the others go on. A
-    disturbed one is timed once more while the budget lasts, which its details say. The bench's
-    conditions hold but for the precision: a result has the one that ran.
+    Networks are in the form that is to be timed, or ready to be run, and stay as they are. One that
+    raises or returns what is not finite gets the verdict ``incomplete`` and the reason, and the
+    others go on. A disturbed one is timed once more while the budget lasts, which its details say.
+    The bench's conditions hold but for the precision: a result has the one that ran.
 
     The budget is for all networks together, constants apart, and by the clock that counts, so that
     on one CPU thread a loaded machine only makes it longer. The measurement stops earlier when
@@ -76,7 +76,11 @@ def measure_latency(
     session = _Session(bench=bench, together=together, gpu=watch)
     for name, network in networks.items():
         with session.faults_of(name):
-            session.networks[name] = prepared(network, images, conditions=conditions)
+            session.networks[name] = (
+                network
+                if isinstance(network, Runnable)
+                else prepared(network, images, conditions=conditions)
+            )
     session.run(budget_s=budget_s, share=1 / max(1, len(networks)))
     return {name: session.measurement(name) for name in networks}
 
