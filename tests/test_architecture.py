@@ -58,7 +58,7 @@ data         | | torch torchvision sklearn PIL timm
 train        | data models study | torch timm
 measure      | study | torch fvcore {RUNTIMES}
 space        | analysis models study |
-evaluate     | analysis models data train measure study | torch timm torchvision
+evaluate     | analysis models data train measure study | torch timm torchvision transformers
 search | analysis data evaluate measure models space study train | optuna optunahub scipy sqlalchemy
 report       | analysis study | matplotlib
 cli          | models data train measure space evaluate search report analysis study | click rich
@@ -205,7 +205,7 @@ REGISTRIES = set(ENTRIES.split())
 """Folders whose files are entries, named by the word that a user types."""
 
 SUBJECTS = """
-ablation bottleneck catalogue certificate comparison doctor front importance parts pick
+ablation bottleneck catalogue certificate comparison doctor export front importance parts pick
 profile progress pruning remeasure run space study training
 """
 """What several rooms are about: derived in one, told in another, asked for in a third."""

@@ -86,6 +86,12 @@ class Preparation:
         """What a file of weights keeps of it, beside the tensors."""
         return {TEXT: json.dumps(asdict(self))}
 
+    def middle(self, pixels: Tensor) -> Tensor:
+        """The middle squares (..., R, R) of squares whose side is ``resize``."""
+        margin = (self.resize - self.resolution) // 2
+        inside = slice(margin, margin + self.resolution)
+        return pixels[..., inside, inside]
+
     def normalised(self, pixels: Tensor) -> Tensor:
         """Bytes (B, 3, R, R) as a network takes them, in fp32."""
         mean, std = (torch.tensor(value).view(3, 1, 1) for value in (self.mean, self.std))
@@ -117,6 +123,4 @@ def _read(path: Path, *, preparation: Preparation, extents: Mapping[str, Extent]
         return error.strerror or str(error)
     except UnreadableError as error:
         return str(error)
-    margin = (preparation.resize - preparation.resolution) // 2
-    inside = slice(margin, margin + preparation.resolution)
-    return torch.from_numpy(picture.pixels[:, inside, inside].copy())
+    return preparation.middle(torch.from_numpy(picture.pixels)).clone()

@@ -1,21 +1,23 @@
 """What classifies pictures: a network with its weights, and what it makes of a picture first."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from archbench.command_line import command_line
 from archbench.data.picture import IMAGENET_MEAN, IMAGENET_STD, TEXT, Preparation
-from archbench.errors import WeightsError
+from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, Network, build, load_weights
 from archbench.models.weights.header import own_spec, source_of
-from archbench.models.weights.weight_file import WeightFile, read_weights
+from archbench.models.weights.weight_file import WeightFile, content_sha256, read_weights
 
 _ENLARGED = 256 / 224
+_BATCH = 32
 _FULL_SIDE = 384  # from which published networks are tested on the whole middle square
 
 
@@ -23,40 +25,82 @@ _FULL_SIDE = 384  # from which published networks are tested on the whole middle
 class Classifier:
     """A network that takes images (B, 3, R, R) as prepared and gives logits (B, K).
 
-    It takes ``batch`` images at once, or any number where that is None.
+    ``run`` takes ``batch`` images at once, or any number where that is None.
     """
 
     name: str
-    file: Path
-    form: str  # ``weights``, or the format of an exported artifact
+    file: Path | None
+    form: str  # ``weights``, or the format of an exported network
     preparation: Preparation
     run: Callable[[Tensor], Tensor]
     batch: int | None = None
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of any number of images (N, 3, R, R); a fixed batch is filled up."""
+        found = []
+        for part in images.split(self.batch or _BATCH):
+            missing = (self.batch or len(part)) - len(part)
+            filled = torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
+            found.append(self.run(filled)[: len(part)].float())
+        return torch.cat(found)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedNetwork:
-    """A network with the weights of a file, in evaluation, and what was kept beside them."""
+    """A network with its weights, in evaluation, and what is known beside them.
+
+    The ``origin`` are facts of its training or of the file of others that it was read from,
+    JSON-able; without a file the weights are fresh.
+    """
 
     network: Network
     preparation: Preparation
-    file: WeightFile
+    file: Path | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def spec(self) -> ArchSpec:
         """What it was built from."""
         return self.network.spec
 
+    @property
+    def name(self) -> str:
+        """Its name, or its digest where it has none."""
+        return self.spec.name or self.spec.digest
 
-def trained(path: Path) -> TrainedNetwork:
+    def content(self) -> str:
+        """The sha256 of its tensors."""
+        return content_sha256(self.network.state_dict())
+
+    def classifier(self) -> Classifier:
+        """What classifies by it in PyTorch."""
+
+        def run(images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                logits: Tensor = self.network(images)
+            return logits
+
+        return Classifier(
+            name=self.name,
+            file=self.file,
+            form="weights",
+            preparation=self.preparation,
+            run=run,
+        )
+
+
+def trained(path: Path, *, spec: ArchSpec | None = None) -> TrainedNetwork:
     """The network of a file of weights as ``archbench train`` and a study keep them.
+
+    With a spec the file may be of any layout that ``archbench.load_weights`` reads.
 
     Raises:
         MissingError: There is no such file.
-        WeightsError: It is damaged, or of other names, which do not say of which network.
+        WeightsError: It is damaged, does not fit, or does not say of which network it is.
     """
     file = read_weights(path)
-    spec = own_spec(file)
+    own = own_spec(file)
+    spec = spec or own
     if spec is None:
         raise file.refused(
             "it does not say of which network it is",
@@ -65,50 +109,43 @@ def trained(path: Path) -> TrainedNetwork:
         )
     network = build(spec, seed=0)
     load_weights(network, path)
-    return TrainedNetwork(network=network.eval(), preparation=preparation_of(file, spec), file=file)
-
-
-def from_weights(path: Path) -> Classifier:
-    """What classifies with the weights of a file.
-
-    Raises:
-        ArchbenchError: See ``trained``.
-    """
-    found = trained(path)
-
-    def run(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            logits: Tensor = found.network(images)
-        return logits
-
-    return Classifier(
-        name=found.spec.name or found.spec.digest,
+    known = ("data", "epoch", "accuracy")
+    told = {key: file.metadata[key] for key in known if key in file.metadata}
+    source = source_of(file) if own else {"layout": "other", "file": path.name}
+    return TrainedNetwork(
+        network=network.eval(),
+        preparation=preparation_of(file, spec, is_theirs=bool(source)),
         file=path,
-        form="weights",
-        preparation=found.preparation,
-        run=run,
+        origin={**told, **({"source": source} if source else {}), "sha256": file.sha256},
     )
 
 
-def preparation_of(file: WeightFile, spec: ArchSpec) -> Preparation:
-    """How images were prepared for the weights of a file of ours.
+def untrained(spec: ArchSpec) -> TrainedNetwork:
+    """The network with fresh weights, to try what becomes of it."""
+    side = spec.resolution.height
+    _require_square(spec, place=spec.name)
+    return TrainedNetwork(
+        network=build(spec, seed=0).eval(), preparation=Preparation(resolution=side, resize=side)
+    )
 
-    What other code trained takes ImageNet's mean and deviation, and up to 384 px the middle of a
-    square that is larger by 256 / 224, as the released LeViT, CvT and DeiT are tested.
+
+def preparation_of(file: WeightFile, spec: ArchSpec, *, is_theirs: bool) -> Preparation:
+    """How images were prepared for the weights of a file.
+
+    What other code trained (``is_theirs``) takes ImageNet's mean and deviation, and up to 384 px
+    the middle of a square that is larger by 256 / 224, as the released LeViT, CvT and DeiT are
+    tested.
 
     Raises:
-        WeightsError: The images are no squares, or what the file says of them cannot be read.
+        UsageError: The images are no squares.
+        WeightsError: What the file says of them cannot be read.
     """
-    height, width = spec.resolution
-    if height != width:
-        raise file.refused(
-            f"it takes images of {spec.resolution}, and pictures are made squares here",
-            help="bring it to a square: archbench weights convert --resolution",
-        )
+    _require_square(spec, place=str(file.path))
+    height = spec.resolution.height
     if TEXT in file.metadata:
         return _kept(file, side=height)
     found = Preparation(resolution=height, resize=height)
-    if source_of(file):
+    if is_theirs:
         resize = height if height >= _FULL_SIDE else round(height * _ENLARGED)
         names = imagenet_names() if spec.num_classes == 1000 else ()
         found = replace(
@@ -122,6 +159,15 @@ def imagenet_names() -> tuple[str, ...]:
     from torchvision.models import ResNet50_Weights
 
     return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _require_square(spec: ArchSpec, *, place: str) -> None:
+    if spec.resolution.height != spec.resolution.width:
+        raise UsageError(
+            f"the network takes images of {spec.resolution}, and pictures are made squares here",
+            place=place,
+            help="bring the weights to a square: archbench weights convert --resolution",
+        )
 
 
 def _kept(file: WeightFile, *, side: int) -> Preparation:

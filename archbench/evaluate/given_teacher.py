@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.data.augmentation import Augmentation
-from archbench.data.picture import TEXT
 from archbench.data.stream import Stream
 from archbench.errors import MissingError, UsageError, library_absence
 from archbench.evaluate.classifier import trained
@@ -124,11 +123,12 @@ def _of_file(path: Path, *, stream: Stream) -> tuple[nn.Module, int, Normalised]
     found = trained(path)
     seen = found.preparation
     _check_classes(found.spec.num_classes, stream=stream, name=str(path))
-    if TEXT in found.file.metadata and seen.class_names != stream.class_names:
+    names = () if "source" in found.origin else seen.class_names
+    if names and names != stream.class_names:
         raise UsageError(
             "it tells other classes apart than the data have, or in another order",
             place=str(path),
-            help=f"its classes: {', '.join(seen.class_names[:5])}, ...",
+            help=f"its classes: {', '.join(names[:5])}, ...",
         )
     return found.network, seen.resolution, (seen.mean, seen.std)
 
