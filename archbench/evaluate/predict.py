@@ -37,7 +37,7 @@ def predict(
     found: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     read = pictures(files, preparation=classifier.preparation)
-    while block := list(itertools.islice(read, classifier.batch or _BATCH)):
+    while block := list(itertools.islice(read, _BATCH)):
         tell("classifying pictures", len(found) + len(unreadable), len(files))
         sound = [(path, pixels) for path, pixels in block if isinstance(pixels, Tensor)]
         unreadable += [
@@ -46,7 +46,8 @@ def predict(
             if isinstance(reason, str)
         ]
         if sound:
-            logits = _logits(classifier, torch.stack([pixels for _, pixels in sound]))
+            pixels = torch.stack([pixels for _, pixels in sound])
+            logits = classifier.logits(classifier.preparation.normalised(pixels))
             found += [
                 {"file": shown(str(path)), "classes": _classes(row, classifier, top=top)}
                 for (path, _), row in zip(sound, logits.softmax(dim=1), strict=True)
@@ -73,15 +74,6 @@ def _files_of(paths: Sequence[Path]) -> list[Path]:
             raise MissingError("there is no picture in the folder", place=str(path))
         files += found
     return files
-
-
-def _logits(classifier: Classifier, pixels: Tensor) -> Tensor:
-    """Logits (B, K) of pixels (B, 3, R, R); a model of a fixed batch gets it filled up."""
-    images = classifier.preparation.normalised(pixels)
-    number, batch = len(images), classifier.batch or len(images)
-    if number < batch:
-        images = torch.cat([images, images[-1:].expand(batch - number, -1, -1, -1)])
-    return classifier.run(images)[:number].float()
 
 
 def _classes(probabilities: Tensor, classifier: Classifier, *, top: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archbench.data import load
-from archbench.evaluate.classifier import from_weights, preparation_of
+from archbench.evaluate.classifier import trained
 from archbench.evaluate.training import train_network
 from archbench.models.weights.weight_file import read_weights
 from tests.cli.conftest import Run
@@ -50,8 +50,8 @@ def test_pictures_of_the_data_get_the_classes_that_training_saw(
 
 def test_the_data_room_and_predict_see_the_same_network(home: Path, weights: Path) -> None:
     data = load(f"folder:{home / 'images'}", resolution=16)
-    classifier = from_weights(weights)
-    logits = classifier.run(classifier.preparation.normalised(data.validation.images))
+    classifier = trained(weights).classifier()
+    logits = classifier.logits(classifier.preparation.normalised(data.validation.images))
     accuracy = (logits.argmax(1) == data.validation.labels).float().mean().item()
     assert accuracy == pytest.approx(json.loads(read_weights(weights).metadata["accuracy"]))
     assert classifier.preparation.class_names == data.class_names
@@ -97,12 +97,12 @@ def test_a_folder_without_pictures_is_refused(run: Run, weights: Path, tmp_path:
 
 
 def test_converted_weights_are_prepared_as_their_authors_do(tmp_path: Path) -> None:
-    from archbench import build, published, save_weights
+    from archbench import build, save_weights
 
     network = build("levit_128s")
     path = tmp_path / "theirs.safetensors"
     save_weights(network, path, source={"layout": "levit_timm", "file": "x.pth"})
-    found = preparation_of(read_weights(path), published("levit_128s"))
+    found = trained(path).preparation
     assert (found.resolution, found.resize) == (224, 256)
     assert found.mean == (0.485, 0.456, 0.406)
     assert found.class_names[0] == "tench"

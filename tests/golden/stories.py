@@ -16,10 +16,10 @@ limits: {latency_ms: 8}
 """
 
 COMMANDS = (
-    "ablate", "certify", "compare", "confirm", "doctor", "estimate", "insight", "measure", "models",
-    "models check", "models list", "models show", "pick", "predict", "profile", "report", "search",
-    "space", "space count", "space list", "space sample", "space show", "space validate", "train",
-    "weights", "weights convert", "weights fetch", "weights show",
+    "ablate", "certify", "compare", "confirm", "doctor", "estimate", "export", "insight", "measure",
+    "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
+    "search", "space", "space count", "space list", "space sample", "space show", "space validate",
+    "train", "weights", "weights convert", "weights fetch", "weights show",
 )  # fmt: skip
 
 BAD_SPACES = {

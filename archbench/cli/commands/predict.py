@@ -27,15 +27,18 @@ def command(
 ) -> None:
     """Classify pictures with a trained network.
 
-    MODEL is a file of weights as archbench train writes it, or STUDY:TRIAL. IMAGE is a picture or
-    a folder of them. Pictures are prepared as those of the training were.
+    MODEL is a file of weights as archbench train writes it, STUDY:TRIAL, or a file or folder that
+    archbench export wrote. IMAGE is a picture or a folder of them. Pictures are prepared as those
+    of the training were.
     """
-    from archbench.evaluate.classifier import from_weights
+    from archbench.evaluate.artifact import from_artifact, is_artifact
+    from archbench.evaluate.classifier import trained
     from archbench.evaluate.predict import predict
     from archbench.report.findings import predictions
 
     _refuse_networks((model, *images), space=space)
-    classifier = from_weights(names.weights(model, results=results))
+    file = names.weights(model, results=results)
+    classifier = from_artifact(file) if is_artifact(file) else trained(file).classifier()
     with console.Meter() as progress:
         found = predict(classifier, [Path(path) for path in images], top=top, on_progress=progress)
     console.tell(predictions.finding(found))

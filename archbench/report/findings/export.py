@@ -1,0 +1,76 @@
+"""What became of a network in each format: is it the same, how fast, and where does it lie?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from archbench.report import number
+from archbench.report.element import Lines, Part, ReportTable
+from archbench.report.finding import Finding
+
+
+def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Finding:
+    """A document of the schema ``archbench.card/1``."""
+    artifacts, accuracy = document["artifacts"], document["accuracy"]
+    rows = [_row(one) for one in artifacts]
+    compared = {one["compared"]["on"] for one in artifacts}
+    told = (
+        f"accuracy {number.percent(accuracy['value'])} of {accuracy['num_images']:,} held-out "
+        f"images of {accuracy['data']}"
+        if accuracy
+        else "not tested: --data names the images"
+    )
+    parts: list[Part] = [
+        f"{document['name']}: {told}",
+        ReportTable(rows, align="llrrrrr", leaves_out=True),
+        Lines(
+            [
+                f"differences are on {' and '.join(sorted(compared))}" if compared else "",
+                *(f"{one['format']}: {note}" for one in artifacts for note in one["notes"]),
+                *(_operators(one) for one in artifacts),
+                *(_reason(one) for one in artifacts),
+                *(_failure(one) for one in document["failed"]),
+                f"written: {folder}",
+            ]
+        ),
+    ]
+    return Finding(document, parts, next_step)
+
+
+def _row(one: Mapping[str, Any]) -> dict[str, object]:
+    compared, latency, accuracy = one["compared"], one["latency"], one["accuracy"]
+    agreement = compared["agreement"]
+    return {
+        "format": one["format"],
+        "precision": one["precision"],
+        "MB": f"{one['bytes'] / 1e6:.1f}",
+        "difference": f"{compared['largest_difference']:.1e}",
+        "same class": number.NOT_THERE if agreement is None else number.percent(agreement),
+        "latency, ms": number.with_interval(latency["value"], latency["low"], latency["high"])
+        if latency
+        else number.NOT_THERE,
+        "accuracy": number.percent(accuracy["value"]) if accuracy else number.NOT_THERE,
+    }
+
+
+def _operators(one: Mapping[str, Any]) -> str:
+    """How much of the network the runtime took, where it tells."""
+    found = one["operators"]
+    if "operators" in found:
+        left = found.get("operators_left", 0)
+        names = f" ({found['operators_left_names']})" if found.get("operators_left_names") else ""
+        return f"{one['format']} runs {found['operators'] - left} operators, {left} outside{names}"
+    if "layers_run_in" in found:
+        return f"{one['format']} runs its products in: {found['layers_run_in']}"
+    return ""
+
+
+def _reason(one: Mapping[str, Any]) -> str:
+    latency = one["latency"]
+    if not latency or not latency["reason"]:
+        return ""
+    return f"the latency of {one['format']} is {latency['verdict']}: {latency['reason']}"
+
+
+def _failure(one: Mapping[str, Any]) -> str:
+    help_ = f"; {one['help']}" if one["help"] else ""
+    return f"{one['format']} {one['precision']} failed: {one['reason']}{help_}"

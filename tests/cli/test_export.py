@@ -1,0 +1,151 @@
+"""``archbench export``: files that others load, their card, and how each format compares."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from archbench.evaluate.training import train_network
+from tests.cli.conftest import Run
+from tests.evaluate.toy import SPEC
+from tests.golden.measured import write_images
+
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+@pytest.fixture(scope="module")
+def home(folder: Path) -> Path:
+    """A folder with images of three colours, and weights that tell them apart."""
+    write_images(folder / "colours")
+    data = f"folder:{folder / 'colours' / 'images'}"
+    train_network(SPEC, data=data, epochs=6, folder=folder / "colours" / "trained")
+    return folder / "colours"
+
+
+def _words(home: Path, formats: str, *more: str) -> tuple[str, ...]:
+    data = f"folder:{home / 'images'}"
+    weights = str(home / "trained" / "best.safetensors")
+    return ("export", weights, "--to", formats, "--data", data, "--threads", "2", *more)
+
+
+def _is_missing(name: str) -> bool:
+    return importlib.util.find_spec(RUNTIMES.get(name, name)) is None
+
+
+def _snippets(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, flags=re.S)
+
+
+@pytest.mark.parametrize("wanted", ["python", "timm", "hf", "onnx", "openvino", "exported"])
+def test_a_format_is_written_compared_and_loaded_without_archbench(
+    run: Run, home: Path, tmp_path: Path, wanted: str
+) -> None:
+    if wanted in RUNTIMES and _is_missing(wanted):
+        pytest.skip(f"{RUNTIMES[wanted]} is not installed")
+    if wanted == "exported":
+        backends = pytest.importorskip("archbench.measure.backends.exported")
+        assert backends
+    out = tmp_path / "out"
+    ended = run(*_words(home, wanted, "--out", str(out), "--no-latency", "--json"))
+    assert ended.code == 0, ended.err
+    card = json.loads(ended.out)
+    assert card == json.loads((out / "card.json").read_text())
+    (entry,) = card["artifacts"]
+    assert entry["compared"]["largest_difference"] < 1e-4
+    assert entry["compared"]["agreement"] == 1.0
+    assert entry["compared"]["on"].startswith("held-out images of ")
+    assert card["accuracy"]["low"] < card["accuracy"]["value"] <= card["accuracy"]["high"] <= 1
+    assert {path.name for path in out.iterdir()} == {"card.json", "README.md", entry["folder"]}
+    preparing, loading = _snippets((out / "README.md").read_text())
+    picture = next((home / "images" / "val" / "green").iterdir())
+    Image.open(picture).save(out / "photo.jpg", quality=100)
+    script = out / "script.py"
+    script.write_text(preparing + loading)
+    shown = subprocess.run(
+        [sys.executable, "script.py"], cwd=out, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    ended = run("predict", str(out / entry["folder"]), str(out / "photo.jpg"), "--json")
+    (image,) = json.loads(ended.out)["images"]
+    assert image["classes"][0]["class"] == "green"
+    assert shown.stdout.strip() == f"[{image['classes'][0]['index']}]"
+
+
+def test_int8_is_calibrated_on_the_users_images(run: Run, home: Path, tmp_path: Path) -> None:
+    if _is_missing("onnx"):
+        pytest.skip("onnxruntime is not installed")
+    more = ("--precision", "int8", "--no-latency", "--json")
+    ended = run(*_words(home, "onnx", "--out", str(tmp_path / "out"), *more))
+    assert ended.code == 0, ended.err
+    (entry,) = json.loads(ended.out)["artifacts"]
+    assert entry["folder"] == "onnx-int8"
+    assert entry["accuracy"]["num_images"] > 0
+    assert entry["accuracy"]["value"] > 0.8
+
+
+def test_any_number_of_images_may_come(run: Run, home: Path, tmp_path: Path) -> None:
+    if _is_missing("onnx"):
+        pytest.skip("onnxruntime is not installed")
+    import numpy as np
+    import onnxruntime
+
+    out = tmp_path / "out"
+    words = _words(home, "onnx", "--out", str(out), "--batch", "dynamic", "--no-latency")
+    assert run(*words).code == 0
+    session = onnxruntime.InferenceSession(out / "onnx" / "model.onnx")
+    images: Any = np.zeros((5, 3, 16, 16), np.float32)
+    assert session.run(None, {session.get_inputs()[0].name: images})[0].shape == (5, 3)
+
+
+def test_a_format_that_fails_leaves_the_others(run: Run, home: Path, tmp_path: Path) -> None:
+    more = ("--out", str(tmp_path / "out"), "--no-latency")
+    ended = run(*_words(home, "python,timm", *more, "--precision", "fp16"))
+    assert ended.code == 1
+    assert "python fp16 failed: its files hold fp32" in ended.out
+    assert "not exported: python, timm" in ended.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"card.json", "README.md"}
+    ended = run(*_words(home, "python", *more))
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out" / "python" / "model.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("levit_128s", "--to", "onnx"), "a network by its name alone has no weights"),
+        (("levit_128s", "--to", "onxx", "--random-weights"), "unknown format 'onxx'; did you mean"),
+        (("none.safetensors", "--to", "onnx"), "there is no such file of weights"),
+        (
+            ("levit_128s", "--to", "onnx", "--random-weights", "--precision", "int8"),
+            "int8 is calibrated on images of the training",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(run: Run, words: tuple[str, ...], told: str) -> None:
+    ended = run("export", *words)
+    assert ended.code in (2, 3)
+    assert told in ended.err
+
+
+def test_a_folder_of_another_network_is_refused(run: Run, home: Path, tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "out"), "--no-latency")
+    assert run(*_words(home, "python", *out)).code == 0
+    toy = str(home.parent / "toy.yaml")
+    ended = run("export", toy, "--random-weights", "--to", "python", *out)
+    assert ended.code == 2
+    assert "with other weights" in ended.err
+
+
+@pytest.mark.slow
+def test_an_exported_network_is_timed(run: Run, home: Path, tmp_path: Path) -> None:
+    ended = run(*_words(home, "python", "--out", str(tmp_path / "out"), "--json"))
+    assert ended.code == 0, ended.err
+    (entry,) = json.loads(ended.out)["artifacts"]
+    assert 0 < entry["latency"]["low"] <= entry["latency"]["value"] <= entry["latency"]["high"]
+    assert entry["latency"]["conditions"]["threads"] == 2
