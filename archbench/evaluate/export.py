@@ -32,7 +32,7 @@ from archbench.evaluate.proxy import open_data
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, Runnable, prepared, write_artifact
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.machine import capture_environment
+from archbench.measure.machine import capture_environment, torch_threads
 from archbench.models import count, fold
 from archbench.progress import Progress, no_progress
 from archbench.study.atomic_file import write_atomically
@@ -114,7 +114,9 @@ def export(
         tell(f"exporting to {wanted}", 0, 0)
         card["failed"] = [one for one in card["failed"] if one["format"] != wanted]
         try:
-            entry = _exported(model, wanted, folder=folder, asked=asked, known=known, tell=tell)
+            # Threads of torch's that still spin would be taken for the runtime's own.
+            with torch_threads(asked.threads):
+                entry = _exported(model, wanted, folder=folder, asked=asked, known=known, tell=tell)
         except ArchbenchError as error:
             failure = {"reason": error.message, "help": error.help or ""}
         except NETWORK_FAULTS as error:
