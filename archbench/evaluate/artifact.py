@@ -93,11 +93,10 @@ def from_artifact(path: Path) -> Classifier:
         asked = Conditions(**{**entry["conditions"], "resolution": (preparation.resolution,) * 2})
         require_backend(asked)
         example = noise(Grid(*asked.resolution), batch=asked.batch)
+        file = folder / entry["files"][0]
         with quiet():
-            opened = BACKENDS.load(asked.backend).open_artifact(
-                folder / entry["files"][0], example, conditions=asked
-            )
-        run, batch = pass_of(opened), asked.batch
+            opened = BACKENDS.load(asked.backend).open_artifact(file, example, conditions=asked)
+        run, batch = pass_of(opened, file, conditions=asked), asked.batch
     return Classifier(
         name=card["name"],
         file=path,
@@ -108,15 +107,22 @@ def from_artifact(path: Path) -> Classifier:
     )
 
 
-def pass_of(opened: Runnable) -> Callable[[Tensor], Tensor]:
-    """What classifies as many images (B, 3, R, R) as the network was opened for."""
-    assert opened.images is not None, "what runs a file says where it reads images"
+def pass_of(opened: Runnable, file: Path, *, conditions: Conditions) -> Callable[[Tensor], Tensor]:
+    """What classifies as many images (B, 3, R, R) as the network of a file was opened for.
+
+    A backend that does not say where it reads images opens the file again for every pass.
+    """
 
     def run(images: Tensor) -> Tensor:
-        assert opened.images is not None
-        opened.images.copy_(images)
+        ready = opened
+        if opened.images is not None:
+            opened.images.copy_(images)
+        else:
+            with quiet():
+                backend = BACKENDS.load(conditions.backend)
+                ready = backend.open_artifact(file, images.contiguous(), conditions=conditions)
         with torch.inference_mode():
-            return tensors_of(opened.run())[0].detach().float().cpu().clone()
+            return tensors_of(ready.run())[0].detach().float().cpu().clone()
 
     return run
 

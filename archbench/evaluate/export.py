@@ -330,7 +330,7 @@ def _in_runtime(
         dynamic_batch=asked.batch is None,
     )
     opened = prepared(network, example, conditions=conditions, artifact=path)
-    kept = ("operators", "operators_left", "operators_left_names", "layers_run_in")
+    kept = ("operators_delegated", "operators_outside", "delegate_calls", "layers_run_in")
     return (
         {
             "first": path.name,
@@ -341,7 +341,7 @@ def _in_runtime(
             "notes": [],
         },
         opened,
-        pass_of(opened),
+        pass_of(opened, path, conditions=conditions),
     )
 
 

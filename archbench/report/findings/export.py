@@ -55,10 +55,12 @@ def _row(one: Mapping[str, Any]) -> dict[str, object]:
 def _operators(one: Mapping[str, Any]) -> str:
     """How much of the network the runtime took, where it tells."""
     found = one["operators"]
-    if "operators" in found:
-        left = found.get("operators_left", 0)
-        names = f" ({found['operators_left_names']})" if found.get("operators_left_names") else ""
-        return f"{one['format']} runs {found['operators'] - left} operators, {left} outside{names}"
+    if "operators_outside" in found:
+        calls, outside = found["delegate_calls"], found["operators_outside"]
+        return (
+            f"{one['format']} runs the network in {number.plural(calls, 'call')} of its delegate "
+            f"and {number.plural(outside, 'operator')} outside"
+        )
     if "layers_run_in" in found:
         return f"{one['format']} runs its products in: {found['layers_run_in']}"
     return ""
