@@ -13,7 +13,8 @@ from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.classifier import Classifier
 from archbench.evaluate.foreign import noise
 from archbench.evaluate.library import load_module, load_timm, load_transformers
-from archbench.measure.backend import BACKENDS, Runnable, quiet, require_backend, tensors_of
+from archbench.exactness import tensors_of
+from archbench.measure.backend import BACKENDS, Runnable, quiet, require_backend
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
