@@ -59,7 +59,7 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         "delegate_calls": calls.count("DelegateCall"),
         "operators_outside": calls.count("KernelCall"),
     }
-    return Runnable(run=run, precision="fp32", details=details)
+    return Runnable(run=run, precision="fp32", details=details, images=images)
 
 
 def _slices(x: Tensor, sizes: list[int], dim: int = 0) -> list[Tensor]:

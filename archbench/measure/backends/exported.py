@@ -40,4 +40,4 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         with torch.inference_mode():
             return module(images)
 
-    return Runnable(run=run, precision=computed_precision(conditions))
+    return Runnable(run=run, precision=computed_precision(conditions), images=images)

@@ -73,12 +73,13 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = fp16
     if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
         raise RuntimeError(f"ncnn cannot load {path.name}")
-    images = [image.numpy() for image in example.contiguous()]
+    images = example.contiguous()
+    arrays = [image.numpy() for image in images]  # the same memory
     (entry,), names = net.input_names(), net.output_names()
 
     def run() -> list[Tensor]:
         found: list[list[np.ndarray]] = [[] for _ in names]
-        for image in images:
+        for image in arrays:
             extractor = net.create_extractor()
             extractor.input(entry, ncnn.Mat(image))
             for name, outputs in zip(names, found, strict=True):
@@ -89,4 +90,6 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         return [torch.from_numpy(np.stack(outputs)) for outputs in found]
 
     number = int(path.read_text().splitlines()[1].split()[0])
-    return Runnable(run=run, precision=conditions.precision, details={"layers": number})
+    return Runnable(
+        run=run, precision=conditions.precision, details={"layers": number}, images=images
+    )
