@@ -200,7 +200,7 @@ def _preparing(found: Mapping[str, Any]) -> str:
         'image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")\n'
         f"pixels = np.asarray(ImageOps.fit(image, ({resize}, {resize}))){inside} / 255\n"
         f"pixels = (pixels - {_numbers(found['mean'])}) / {_numbers(found['std'])}\n"
-        "images = pixels.transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, H, W)\n"
+        "images = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)\n"
     )
 
 

@@ -16,7 +16,10 @@ from tests.cli.conftest import Run
 from tests.evaluate.toy import SPEC
 from tests.golden.measured import write_images
 
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+RUNTIMES = {
+    "executorch": "executorch", "litert": "litert_torch", "ncnn": "ncnn", "onnx": "onnxruntime",
+    "openvino": "openvino",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +45,12 @@ def _snippets(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, flags=re.S)
 
 
-@pytest.mark.parametrize("wanted", ["python", "timm", "hf", "onnx", "openvino", "exported"])
+@pytest.mark.parametrize("wanted", ["python", "timm", "hf", "exported", *RUNTIMES])
 def test_a_format_is_written_compared_and_loaded_without_archbench(
     run: Run, home: Path, tmp_path: Path, wanted: str
 ) -> None:
     if wanted in RUNTIMES and _is_missing(wanted):
         pytest.skip(f"{RUNTIMES[wanted]} is not installed")
-    if wanted == "exported":
-        backends = pytest.importorskip("archbench.measure.backends.exported")
-        assert backends
     out = tmp_path / "out"
     ended = run(*_words(home, wanted, "--out", str(out), "--no-latency", "--json"))
     assert ended.code == 0, ended.err
