@@ -2,6 +2,7 @@
 
 import pytest
 
+from archbench import errors
 from archbench.errors import MissingError, SpecError, UsageError
 from archbench.evaluate.profile import choose, flips, profile, speed_to_eager
 from archbench.measure import backend as backends
@@ -28,15 +29,16 @@ def taken(value: float | None, **conditions: object) -> Measurement:
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(backends.shutil, "which", lambda name: None)
 
 
 @pytest.mark.usefixtures("nothing_installed")
 def test_all_are_those_that_are_here_and_the_others_are_listed() -> None:
     chosen, left_out = choose("all", "fp32", conditions=ASKED)
-    assert [(entry.backend, entry.batch) for entry in chosen] == [("eager", 2)]
-    assert {entry["backend"] for entry in left_out} == {*BACKENDS.names} - {"eager"}
+    alone = ["eager", "exported"]  # PyTorch brings these
+    assert [(entry.backend, entry.batch) for entry in chosen] == [(name, 2) for name in alone]
+    assert {entry["backend"] for entry in left_out} == {*BACKENDS.names} - {*alone}
     (openvino,) = [entry for entry in left_out if entry["backend"] == "openvino"]
     assert openvino["reason"] == "openvino is not installed"
     assert openvino["help"] == "pip install 'archbench[openvino]'"
