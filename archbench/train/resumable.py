@@ -1,6 +1,7 @@
 """How does a training stand at each step, what of it is kept, and how does it go on?"""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ class _Timed:
 
 
 @dataclass(kw_only=True)
-class ResumableTraining:
+class ResumableTraining(ABC):
     """Where a training stands: epoch, step, seconds and points beside network and optimiser.
 
     An epoch has ``num_steps`` steps of the optimiser, the training so many ``epochs``. Of the steps
@@ -86,16 +87,16 @@ class ResumableTraining:
     _began: float = 0.0
     _random: dict[str, Tensor] = field(default_factory=dict)  # of the step to go on with
 
+    @abstractmethod
     def steps(self) -> Iterator[Tensor]:
         """Takes the steps that are left of an epoch; of each the loss, and a gradient norm if any.
 
         They lie on the device, a vector for each step.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def accuracy(self) -> float:
         """The accuracy on the validation images, 0 to 1."""
-        raise NotImplementedError
 
     def random_state(self) -> dict[str, Tensor]:
         """What random choices of the epoch depend on, beside its seed and the number of a step."""
