@@ -23,7 +23,7 @@ from archbench.train.resumable import NonFiniteLossError, share_right
 from archbench.train.step import Teacher
 from tests.data.conftest import write_classes
 from tests.train.memory_stream import MemoryStream
-from tests.train.tiny import TinyHybrid, same, tiny_network
+from tests.train.tiny import TinyHybrid, kill_again_and_again, same, tiny_network
 
 RECIPE = FullRecipe(
     epochs=4,
@@ -373,12 +373,6 @@ def test_two_processes_go_on_from_their_one_checkpoint(tmp_path: Path) -> None:
     assert first["points"] == second["points"] == straight["points"]
 
 
-_TO_KILL = """
-import sys
-from pathlib import Path
-from tests.train.test_full_loop import killed_training
-killed_training(Path(sys.argv[1]))
-"""
 LONG = replace(MIXED, epochs=60)
 
 
@@ -391,15 +385,7 @@ def killed_training(path: Path) -> None:
 @pytest.mark.slow
 def test_training_survives_being_killed_for_good(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    for index in range(6):
-        child = subprocess.Popen([sys.executable, "-c", _TO_KILL, str(path)])
-        before = previous_path(path).stat().st_mtime_ns if index else 0
-        while not previous_path(path).exists() or previous_path(path).stat().st_mtime_ns == before:
-            assert child.poll() is None, "it ended before it could be killed"
-        for _ in range(index * 9000):  # another moment each time
-            pass
-        child.kill()
-        child.wait()
+    kill_again_and_again(__name__, path, times=6)
     network = tiny_network(seed=9)
     resumed = _train(network, recipe=LONG, checkpoint=path)
     straight = tiny_network()

@@ -1,7 +1,5 @@
 import functools
 import itertools
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,14 @@ from archbench.train.checkpoint import previous_path, within_path
 from archbench.train.loop import accuracy
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.resumable import NonFiniteLossError
-from tests.train.tiny import TinyHybrid, same, tiny_dataset, tiny_network, tiny_training
+from tests.train.tiny import (
+    TinyHybrid,
+    kill_again_and_again,
+    same,
+    tiny_dataset,
+    tiny_network,
+    tiny_training,
+)
 
 RECIPE = Recipe(rungs=(2, 4), batch=8)
 
@@ -311,14 +316,6 @@ def test_empty_split_is_refused() -> None:
         accuracy(tiny_network(), Split(split.images[:0], split.labels[:0]))
 
 
-_CHILD = """
-import sys
-from pathlib import Path
-from tests.train.test_loop import killed_training
-killed_training(Path(sys.argv[1]))
-"""
-
-
 def killed_training(path: Path) -> None:
     """What the child below does until it is killed."""
     torch.set_num_threads(1)
@@ -328,13 +325,5 @@ def killed_training(path: Path) -> None:
 @pytest.mark.slow
 def test_training_survives_being_killed_for_good(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    for index in range(8):
-        child = subprocess.Popen([sys.executable, "-c", _CHILD, str(path)])
-        before = previous_path(path).stat().st_mtime_ns if index else 0
-        while not previous_path(path).exists() or previous_path(path).stat().st_mtime_ns == before:
-            assert child.poll() is None, "it ended before it could be killed"
-        for _ in range(index * 9000):  # another moment each time
-            pass
-        child.kill()
-        child.wait()
+    kill_again_and_again(__name__, path, times=8)
     _check_going_on(path, recipe=Recipe(rungs=tuple(range(1, 60)), batch=8))

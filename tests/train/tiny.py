@@ -1,5 +1,8 @@
 """A data set and a hybrid network small enough to be trained in a test."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 
 from archbench.data import DataSet, Split
 from archbench.study.trial import CurvePoint
+from archbench.train.checkpoint import previous_path
 from archbench.train.loop import train
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Trainer
@@ -104,3 +108,19 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     """Whether two networks have the same weights, bit for bit."""
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+def kill_again_and_again(module: str, path: Path, *, times: int) -> None:
+    """Kills ``killed_training(path)`` of a test module so often, each time behind a checkpoint."""
+    code = f"import sys; from pathlib import Path; from {module} import killed_training; "
+    command = [sys.executable, "-c", code + "killed_training(Path(sys.argv[1]))", str(path)]
+    previous = previous_path(path)
+    for index in range(times):
+        child = subprocess.Popen(command)
+        before = previous.stat().st_mtime_ns if index else 0
+        while not previous.exists() or previous.stat().st_mtime_ns == before:
+            assert child.poll() is None, "it ended before it could be killed"
+        for _ in range(index * 9000):  # another moment each time
+            pass
+        child.kill()
+        child.wait()
