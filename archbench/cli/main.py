@@ -23,6 +23,12 @@ from archbench.errors import ArchbenchError, ParkedError, Terminated
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
+_SECTIONS = {
+    "Search": ("search", "space", "certify", "ablate"),
+    "Read a study": ("report", "pick", "insight", "confirm", "measure"),
+    "Train and ship": ("train", "retrain", "weights", "export", "predict"),
+    "Measure": ("profile", "compare", "estimate", "models", "doctor"),
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _IMPORT_S = 2.0  # an interruption waits no longer for its end
 _LOOK_EVERY_S = 0.05
@@ -45,7 +51,7 @@ class RunContext(click.Context):
 
 
 class CommandFolder(click.Group):
-    """A group whose commands are the files of ``archbench/cli/commands``."""
+    """A group whose commands are the files of ``archbench/cli/commands``, listed by sections."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, from the file names."""
@@ -64,6 +70,23 @@ class CommandFolder(click.Group):
         for one in (command, *inner):
             one.context_class = RunContext
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the sections; a command that is in none comes under Other."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        width = max(map(len, commands))
+        placed = {name for members in _SECTIONS.values() for name in members}
+        others = tuple(name for name in commands if name not in placed)
+        for section, members in (*_SECTIONS.items(), ("Other", others)):
+            found = [(name, commands.get(name)) for name in members]
+            rows = [
+                (name.ljust(width), command.get_short_help_str(formatter.width - 6 - width))
+                for name, command in found
+                if command and not command.hidden
+            ]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows)
 
 
 @click.group(

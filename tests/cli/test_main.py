@@ -50,6 +50,13 @@ def test_every_command_offers_json(command: str) -> None:
         assert "--json" in [option for parameter in leaf.params for option in parameter.opts]
 
 
+def test_every_command_stands_in_a_section_of_the_help() -> None:
+    output = CliRunner().invoke(archbench, ["--help"]).output
+    listed = [line.split()[0] for line in output.splitlines() if line.startswith("  ")]
+    assert set(REGISTRY.names) <= set(listed)
+    assert "Other:" not in output
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.2.0\n"
 
