@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 from archbench.errors import UsageError
 from archbench.models.part import Grid
@@ -13,19 +13,53 @@ STEMS = ("keep_grid", "as_is")
 _WIDTH_STEP = 8  # channels, where no heads say what a width must be a multiple of
 
 
+class Sides(NamedTuple):
+    """At which side networks are trained that are made for images of different sides.
+
+    The base, of ``base`` pixels, is trained at ``trained`` pixels, and all others in proportion, at
+    the nearest multiple of ``step`` pixels: the stride with which the base's first embed is
+    trained, so that grids are whole and none gets a token more by rounding up.
+    """
+
+    base: int
+    trained: int
+    step: int
+
+    def of(self, own: int) -> int:
+        """The side at which a network is trained that is made for images of its own side."""
+        if own == self.base:
+            return self.trained
+        return self.step * _least_one(own * self.trained / self.base / self.step)
+
+
+def sides_like(base: ArchSpec, *, trained: int, stem: str) -> Sides:
+    """The sides at which networks are trained where a base for square images is at ``trained``.
+
+    Raises:
+        UsageError: The stem is no stem.
+        SpecError: The first embed is illegal at this size.
+    """
+    size, step = base.resolution.height, 1
+    if size != trained:
+        network = proxy(base, resolution=trained, num_classes=base.num_classes, stem=stem)
+        grid = network.stages[0].embed.outgoing(network.resolution)
+        step = _least_one(trained / sqrt(grid.tokens))
+    return Sides(base=size, trained=trained, step=step)
+
+
 def proxy(
     spec: ArchSpec,
     *,
-    resolution: int,
+    resolution: int | Sides,
     num_classes: int,
     stem: str = "keep_grid",
     scale: float = 1.0,
 ) -> ArchSpec:
     """The network that is trained in place of a target, on square images, its widths ``scaled``.
 
-    The stem ``keep_grid`` reduces the stride of the first embed, so that the token grid stays
-    about that of the target (LeViT at 64 px would otherwise end in one token); ``as_is`` changes
-    nothing.
+    The resolution is a side in pixels, or the sides that say it. The stem ``keep_grid`` reduces
+    the stride of the first embed, so that the token grid stays about that of the target (LeViT at
+    64 px would otherwise end in one token), alike for all of ``Sides``; ``as_is`` changes nothing.
 
     Raises:
         UsageError: The stem is neither, or the scale no number above 0.
@@ -35,14 +69,17 @@ def proxy(
     spec = spec if scale == 1.0 else scaled(spec, scale)
     first, *later = spec.stages
     target = spec.resolution
-    ratio = resolution / sqrt(target.height * target.width)
+    if isinstance(resolution, Sides):
+        side, ratio = resolution.of(target.height), resolution.trained / resolution.base
+    else:
+        side, ratio = resolution, resolution / sqrt(target.tokens)
     if stem == "keep_grid" and ratio != 1.0:
         stride = sqrt(target.tokens / first.embed.outgoing(target).tokens) * ratio
         first = replace(first, embed=first.embed.with_stride_near(stride))
     return replace(
         spec,
-        name=f"{spec.name}@{resolution}" if spec.name else "",
-        resolution=Grid(resolution, resolution),
+        name=f"{spec.name}@{side}" if spec.name else "",
+        resolution=Grid(side, side),
         num_classes=num_classes,
         stages=(first, *later),
     )

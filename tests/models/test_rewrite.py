@@ -1,11 +1,14 @@
 """A network with narrower stages is the same network otherwise."""
 
+from dataclasses import replace
+
 import pytest
 
 from archbench.errors import UsageError
 from archbench.models import ArchSpec, build, count, published_names
 from archbench.models.catalogue import published
-from archbench.models.rewrite import proxy, scaled
+from archbench.models.part import Grid
+from archbench.models.rewrite import Sides, proxy, scaled, sides_like
 
 
 def test_heads_that_divide_the_width_get_narrower() -> None:
@@ -65,3 +68,28 @@ def test_layers_that_differ_are_scaled_too() -> None:
 def test_what_is_no_scale_is_refused(scale: float) -> None:
     with pytest.raises(UsageError, match="is not a scale; use a number above 0"):
         scaled(published("cvt_13"), scale)
+
+
+def test_sides_are_in_proportion_and_whole_strides_of_the_trained_stem() -> None:
+    sides = sides_like(published("levit_128s"), trained=64, stem="keep_grid")
+    assert sides == Sides(base=224, trained=64, step=4)
+    assert [sides.of(own) for own in (128, 160, 192, 224)] == [36, 44, 56, 64]
+    own = sides_like(published("levit_128s"), trained=224, stem="keep_grid")
+    assert [own.of(side) for side in (50, 127, 224)] == [50, 127, 224]
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "cvt_13", "deit_tiny", "resnet_50"])
+def test_the_stem_is_trained_alike_at_every_side(name: str) -> None:
+    base = published(name)
+    sides = sides_like(base, trained=64, stem="keep_grid")
+    trained = proxy(base, resolution=64, num_classes=10)
+    share = _first_grid(trained) / _first_grid(base)
+    for own in (96, 128, 160, 192, 224):
+        target = replace(base, resolution=Grid(own, own))
+        found = proxy(target, resolution=sides, num_classes=10)
+        assert found.stages == trained.stages
+        assert _first_grid(found) == pytest.approx(share * _first_grid(target), abs=0.75)
+
+
+def _first_grid(spec: ArchSpec) -> int:
+    return spec.resolved().stages[0].grid.height
