@@ -128,7 +128,7 @@ def read_certificate(path: Path, found: Snapshot | None = None) -> Certificate:
             bar=FrontRule(objectives={}, limits={}, **chance).bar,
             most=header.get("most_candidates"),
             holds_for=(
-                f"That holds for {proxy['data']} at {proxy['resolution']} px and "
+                f"That holds for {proxy['data']} at {pixels(proxy)} and "
                 f"{proxy['rungs'][-1]} epochs, judged by {header['longer']}; it says nothing of "
                 "other data or of full training."
             ),
@@ -175,6 +175,12 @@ def subject_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
         "recipe": recipe,
         **({"weights": proxy["weights"]["sha256"]} if "weights" in proxy else {}),
     }
+
+
+def pixels(proxy: Mapping[str, Any]) -> str:
+    """At which resolution the proxy of a header trains, or from which to which."""
+    sides = [entry["resolution"] for entry in proxy.get("prepared", ())] or [proxy["resolution"]]
+    return f"{sides[0]} to {sides[-1]} px" if len(sides) > 1 else f"{sides[0]} px"
 
 
 def find_certificate(results: Path, subject: Mapping[str, Any] | None) -> CertificateSummary | None:

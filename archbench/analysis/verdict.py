@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.certificate import CertificateSummary, find_certificate, subject_of
+from archbench.analysis.certificate import CertificateSummary, find_certificate, pixels, subject_of
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import SURE, FrontProbabilities, front_probabilities
 from archbench.analysis.importance import Insight, insight
@@ -286,7 +286,7 @@ def _meaning(study: StudyFacts) -> str:
     proxy: dict[str, Any] = study.header["proxy"]
     data = str(proxy.get("data", "unknown data"))
     kind = data.split(":")[0]
-    where = f"at {proxy['resolution']} px" if "resolution" in proxy else ""
+    where = f"at {pixels(proxy)}" if "resolution" in proxy else ""
     if kind == "folder":
         best = study.front_records()[-1]
         trial = f"{study_argument(study.path)}:{best.number}"

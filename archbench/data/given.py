@@ -4,7 +4,7 @@ The images are put into the cache, once, under a digest of them. Their name for 
 study that is resumed and for the command line is ``module:archbench.data.given:`` and that digest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ ALLOWED = (
 )
 
 
-def name_of(data: Data, *, resolution: int) -> str:
+def name_of(data: Data, *, resolution: int, sides: Iterable[int] = ()) -> str:
     """The name of data: itself, ``folder:PATH`` of a path, or that of images put into the cache.
 
     All images of a torch Dataset are held in memory at once; larger ones belong into a folder.
+    Under one name they are there at further ``sides``, too, if there are any.
 
     Raises:
         UsageError: It is none of what can be taken, or its images are not.
@@ -43,19 +44,21 @@ def name_of(data: Data, *, resolution: int) -> str:
         return f"folder:{data}"
     if not isinstance(data, DataSet | Dataset):
         raise wrong_type(data, place="data", allowed=ALLOWED)
-    check_resolution(resolution, place="data")
-    with guest(place="data", passes=(ArchbenchError,)):
-        held = images_of(data, resolution=resolution)
-    digest = held.digest()
-    request = DataRequest(
-        name=f"{OUTSIDE}{__name__}:{digest}",
-        argument=digest,
-        resolution=resolution,
-        seed=0,  # by which nothing is drawn here
-        download=False,
-        progress=no_progress,
-    )
-    cached(_source(digest, held.fill), request=request, folder=cache_folder())
+    digest = ""
+    for side in dict.fromkeys((resolution, *sides)):
+        check_resolution(side, place="data")
+        with guest(place="data", passes=(ArchbenchError,)):
+            held = images_of(data, resolution=side)
+        digest = digest or held.digest()
+        request = DataRequest(
+            name=f"{OUTSIDE}{__name__}:{digest}",
+            argument=digest,
+            resolution=side,
+            seed=0,  # by which nothing is drawn here
+            download=False,
+            progress=no_progress,
+        )
+        cached(_source(digest, held.fill), request=request, folder=cache_folder())
     return request.name
 
 

@@ -20,6 +20,7 @@ from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
+from archbench.models.rewrite import Sides
 from archbench.models.weights.header import header
 from archbench.models.weights.weight_file import content_sha256, write_safetensors
 from archbench.progress import Progress
@@ -46,8 +47,9 @@ _NO_MIRROR = "proxy.mirror: false in a space, or --no-mirror of train and ablate
 class Proxy:
     """How the accuracy of every candidate is taken: the mean of ``num_seeds`` trainings.
 
-    The resolution is a side in pixels, the recipe's seed the study's. For the stem, which says how
-    the first embed is adapted, see ``archbench.models.proxy``; for the scale of all widths
+    The resolution is a side in pixels, that of the base where there are ``sides``, which say it for
+    each candidate; the recipe's seed is the study's. For the stem, which says how the first embed
+    is adapted, see ``archbench.models.proxy``; for the scale of all widths
     ``archbench.models.rewrite.scaled``. From the ancestor's ``weights``, if there are any, each
     training begins: see ``archbench.models.weights.inherit``.
     """
@@ -62,6 +64,7 @@ class Proxy:
     device: str
     scale: float = 1.0
     weights: Ancestor | None = None
+    sides: Sides | None = None
 
     @classmethod
     def from_document(
@@ -80,6 +83,7 @@ class Proxy:
             plan=Plan(**plan),
             scale=scale,
             weights=Ancestor(**kept["weights"]) if "weights" in kept else None,
+            sides=Sides(trained=kept["resolution"], **kept["sides"]) if "sides" in kept else None,
         )
 
     def spec(self, target: ArchSpec) -> ArchSpec:
@@ -90,7 +94,7 @@ class Proxy:
         """
         spec = proxy(
             target,
-            resolution=self.resolution,
+            resolution=self.sides or self.resolution,
             num_classes=self.num_classes,
             stem=self.stem,
             scale=self.scale,
@@ -98,9 +102,10 @@ class Proxy:
         spec.resolved()
         return spec
 
-    def dataset(self) -> DataSet:
-        """The data, mapped from the cache and kept open in this process."""
-        return open_data(self.data, resolution=self.resolution)
+    def dataset(self, target: ArchSpec) -> DataSet:
+        """The data for a target, mapped from the cache and kept open in this process."""
+        side = self.sides.of(target.resolution.height) if self.sides else self.resolution
+        return open_data(self.data, resolution=side)
 
     def teacher(self, *, progress: Progress | None = None) -> Teacher | None:
         """The teacher that the recipe names, trained if it must be and kept open in this process.
@@ -110,7 +115,8 @@ class Proxy:
         """
         recipe, device = self.recipe, self.device
         if progress is not None:
-            teacher_for(self.dataset(), recipe=recipe, device=device, on_progress=progress)
+            dataset = open_data(self.data, resolution=self.resolution)
+            teacher_for(dataset, recipe=recipe, device=device, on_progress=progress)
         how = recipe.teacher, recipe.seed, recipe.mirror
         return _teacher(self.data, self.resolution, *how, device)
 
@@ -156,9 +162,10 @@ class Proxy:
         network, share = self.begun(target, seed=seed)
         if on_inherited and share is not None:
             on_inherited(share)
+        dataset = self.dataset(target)
         points = train(
             network,
-            self.dataset(),
+            dataset,
             recipe=self.recipe,
             seed=seed,
             plan=self.plan,
@@ -171,7 +178,7 @@ class Proxy:
             on_note=on_note,
         )
         if weights is not None and points[-1].epoch == self.recipe.epochs:
-            texts = header(self.spec(target)) | Preparation.of(self.dataset()).texts()
+            texts = header(self.spec(target)) | Preparation.of(dataset).texts()
             write_safetensors(weights, network.state_dict(), metadata=texts, is_alone=True)
         return points[-1].accuracy
 
@@ -198,7 +205,7 @@ class Proxy:
             )
         network = build(spec, seed=0)
         network.load_state_dict(tensors)
-        return accuracy(network.to(self.device), self.dataset().test, device=self.device)
+        return accuracy(network.to(self.device), self.dataset(target).test, device=self.device)
 
 
 def warm_up(threads: int) -> None:
@@ -284,7 +291,7 @@ def teacher_in_words(teacher: Teacher) -> str:
     return f"{told} images; its answer is the label on {share} of the training images"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)  # the resolutions of a space: maps of files, which take no memory
 def _opened(name: str, resolution: int) -> DataSet:
     return load(name, resolution=resolution)
 
@@ -346,12 +353,11 @@ def price(
         ArchbenchError: A candidate cannot be built or trained.
     """
     require_device(proxy.device)
-    dataset = proxy.dataset()
     plan = plan or common_plan(
         [
             choose_plan(
                 proxy.network(spec, seed=0),
-                dataset,
+                proxy.dataset(spec),
                 width=widest(proxy.spec(spec)),
                 recipe=proxy.recipe,
                 device=proxy.device,
@@ -363,6 +369,7 @@ def price(
     planned = replace(proxy, plan=plan)
     paces = [_pace(spec, proxy=planned, clock=clock) for spec in specs]
     step_seconds, image_seconds = map(statistics.fmean, zip(*paces, strict=True))
+    dataset = proxy.dataset(specs[0])  # at other resolutions it is of as many images
     num_steps = math.ceil(len(dataset.train) / proxy.recipe.batch) * proxy.recipe.epochs
     num_images = len(dataset.validation) * len(proxy.recipe.rungs)
     return Price(
@@ -376,7 +383,7 @@ def price(
 
 def _pace(spec: ArchSpec, *, proxy: Proxy, clock: Callable[[], float]) -> tuple[float, float]:
     """Seconds of a training step after the first, and of an image of the validation, tried out."""
-    dataset = proxy.dataset()
+    dataset = proxy.dataset(spec)
     slice_ = replace(
         dataset,
         train=_first(dataset.train, _STEPS * proxy.recipe.batch),

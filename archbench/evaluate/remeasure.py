@@ -47,6 +47,9 @@ def measure_elsewhere(
     reader = open_study(study)
     here = _chosen(reader, trials)
     searched = next((record.latency.conditions for record in here if record.latency), Conditions())
+    if begun := reader.header.get("conditions"):  # networks of a study may differ in resolution
+        height, width = begun["resolution"]
+        searched = replace(searched, resolution=(height, width))
     said = {name: value for name, value in asked.items() if value is not None}
     conditions = replace(searched, **said)
     specs = [as_spec(record.spec) for record in here]

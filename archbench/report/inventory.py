@@ -83,7 +83,7 @@ def conditions(summary: Summary) -> Markup:
     header = summary.header
     return groups(
         {
-            "Latency": header.get("conditions"),
+            "Latency": summary.conditions,
             "Machine and software": header.get("environment"),
             "Proxy training": summary.proxy,
             "How its steps are computed": header.get("plan"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from archbench.analysis.certificate import pixels
 from archbench.analysis.statistics import estimate_text
 from archbench.analysis.verdict import space_typed, taken_in_words
 from archbench.command_line import command_line
@@ -233,8 +234,7 @@ def _meaning(summary: Summary) -> dict[str, str]:
     corner = summary.study.reference_point() or {}
     sides = ", ".join(f"{name} {value:.4g}" for name, value in corner.items())
     proxy, found = summary.proxy, summary.study.certificate
-    resolution = proxy.get("resolution")
-    size = f" at {resolution} px" if resolution else ""
+    size = f" at {pixels(proxy)}" if proxy.get("resolution") else ""
     what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
     certify = command_line("archbench", "certify", space_typed(summary.header))
     return {

@@ -2,10 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import accuracy_standard_error
@@ -13,6 +13,7 @@ from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES, costs
 from archbench.study.trial import TrialRecord
 
+OWN_RESOLUTION = "each network's own resolution"
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
 """On the front; complete but dominated, or no better than chance; stopped before the last rung."""
 
@@ -56,7 +57,18 @@ class Summary:
     def conditions_text(self) -> str:
         """The conditions of the latency in a few words; empty where the study says none."""
         said = self.header.get("conditions")
-        return str(Conditions.from_document(said)) if said else ""
+        if not said:
+            return ""
+        conditions = Conditions.from_document(said)
+        return (
+            conditions.text(resolution=OWN_RESOLUTION) if "sides" in self.proxy else str(conditions)
+        )
+
+    @property
+    def conditions(self) -> Mapping[str, Any] | None:
+        """The conditions of the latency by name; None where the study says none."""
+        said: Mapping[str, Any] | None = self.header.get("conditions")
+        return {**said, "resolution": OWN_RESOLUTION} if said and "sides" in self.proxy else said
 
     def accuracy_error(self, record: TrialRecord) -> float | None:
         """Standard error of the proxy accuracy; None where there is none."""

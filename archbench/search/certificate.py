@@ -137,7 +137,10 @@ class _CertificateStudy(PlannedStudy):
         sample = sampled(settings, number=wanted.candidates)
         self.start(device=settings.training_device, left=wanted.num_trainings)
         section = settings.space.proxy
-        facts = self.prepared_data(settings.data, section.resolution, mirror=section.mirror)
+        sides = settings.space.trained_sides.values()
+        facts = self.prepared_data(
+            settings.data, section.resolution, mirror=section.mirror, sides=sides
+        )
         proxy = unplanned(settings, num_classes=facts["num_classes"])
         proxy = with_ancestor(context, proxy, settings=settings)
         facts |= teacher_facts(context, proxy)

@@ -1,7 +1,7 @@
 """The end of a study: uncertain candidates are timed and trained again, the front is tested."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -315,7 +315,7 @@ def _time(
     if target is None:
         return frozenset()
     numbers = [number for number in _doubt(context).uncertain() if number not in without]
-    references = _references(context.trials) if is_first and context.front() else {}
+    references = _references(context.settings.space.base) if is_first and context.front() else {}
     specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
     if not specs:
         return frozenset()
@@ -337,9 +337,8 @@ def _time(
     return frozenset(numbers)
 
 
-def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
-    """Published networks at the resolution and classes of the trials, where legal."""
-    like = records[0].spec
+def _references(like: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Published networks at the resolution and classes of the base, where legal."""
     found: dict[str, Mapping[str, Any]] = {}
     for name in _REFERENCES:
         document = as_spec(name).to_document()

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from archbench.errors import ArchbenchError, SpecError, UsageError
 from archbench.evaluate.target import known_anchors
 from archbench.measure.machine_cache import protocol_of
 from archbench.models import ArchSpec, as_spec
+from archbench.models.rewrite import Sides
 from archbench.search.context import StudyContext
 from archbench.search.settings import conditions_of, space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
@@ -104,7 +106,8 @@ def earlier_anchors(
 def _match(
     study: StudyReader, record: TrialRecord, taken: Sequence[Taken], *, space: SearchSpace
 ) -> Match | None:
-    base = {key: space.base[key] for key in ("resolution", "num_classes")}
+    given = ("num_classes",) if space.sides else ("resolution", "num_classes")
+    base = {key: space.base[key] for key in given}
     try:
         wanted = as_spec({**record.spec, **base})
         choices = choices_for(space, wanted, known=record.choices)
@@ -135,21 +138,31 @@ def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> dict[P
     as the software, the precision and the kind of device are the same. Under ``latency`` stands
     what keeps their latencies from being comparable; nothing where the second study measures none.
     Under ``rule`` stands what else keeps a training that was stopped early in one from being
-    stopped in the other.
+    stopped in the other. Where one has candidates of several resolutions, those that both may have
+    are to be trained alike.
     """
     latency: Iterable[str] = ()
+    varies = "sides" in {*earlier["proxy"], *header["proxy"]}
     if header["calibration"] is not None:
         is_known = earlier.get("calibration") is not None
         latency = (
-            _unequal(_measuring(earlier), _measuring(header))
+            _unequal(*(_measuring(one, has_side=not varies) for one in (earlier, header)))
             if is_known
             else ["latency was not measured"]
         )
     before, now = (
         {key: study.get(key) for key in ("objectives", "limits")} for study in (earlier, header)
     )
+    training = [_training(earlier), _training(header)]
+    if varies:
+        sides = [_sides(earlier), _sides(header)]
+        both = sides[0].keys() & sides[1].keys()
+        training = [
+            {**each, "proxy.resolution": "by the candidate's", **{own: found[own] for own in both}}
+            for each, found in zip(training, sides, strict=True)
+        ]
     return {
-        "accuracy": [*_data(earlier, header), *_unequal(_training(earlier), _training(header))],
+        "accuracy": [*_data(earlier, header), *_unequal(*training)],
         "latency": list(latency),
         "rule": list(_unequal(before, now)),
     }
@@ -181,8 +194,25 @@ def _training(header: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measuring(header: Mapping[str, Any]) -> dict[str, Any]:
+def _sides(header: Mapping[str, Any]) -> dict[str, str]:
+    """At which resolution candidates are trained, by their own, and the share of it as a scale."""
+    proxy, (height, _) = header["proxy"], header["conditions"]["resolution"]
+    trained, sides = {height: proxy["resolution"]}, {"base": height}
+    if "sides" in proxy:
+        sides = proxy["sides"]
+        found = Sides(trained=proxy["resolution"], **sides)
+        trained = {own: found.of(own) for own in header["axes"]["resolution"]}
+    scale = Fraction(proxy["resolution"], sides["base"])
+    return {
+        f"the training of candidates of {own} px": f"at {side} px, their stem at {scale} of its own"
+        for own, side in trained.items()
+    }
+
+
+def _measuring(header: Mapping[str, Any], *, has_side: bool) -> dict[str, Any]:
     conditions = {f"target.{key}": value for key, value in header["conditions"].items()}
+    if not has_side:  # each candidate is timed at its own
+        del conditions["target.resolution"]
     backend = header["conditions"]["backend"]
     machine = Environment(**header["environment"]).what_counts(backend=backend)
     protocol = protocol_of(header["calibration"]["settings"])

@@ -10,6 +10,7 @@ from typing import Any
 from archbench.errors import StorageError, UsageError
 from archbench.models import ArchSpec, as_spec
 from archbench.search.optuna_view import Ledger
+from archbench.search.preparation import sides_entry
 from archbench.search.settings import Settings, some_feasible, space_entries, space_of
 from archbench.search.suggestion import encoded
 from archbench.space import (
@@ -158,6 +159,9 @@ def _grown_header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> 
     header = study.header()
     changes = [str(change) for change in candidate_changes(before, space)]
     named = space_entries(space)
+    if space.sides != before.sides:
+        proxy = {key: value for key, value in header["proxy"].items() if key != "sides"}
+        named["proxy"] = {**proxy, **sides_entry(space.sides)}
     if not changes:  # only how is searched, for example how long a trial may take
         return named
     share = space.feasible()

@@ -65,8 +65,9 @@ def _candidate(ancestor: ArchSpec, *, space: SearchSpace, proxy: Proxy) -> ArchS
     """The candidate that the proxy trains as the very network that the ancestor is, if any.
 
     The first embed of an ancestor that was trained on a proxy may be adapted to small images, and
-    that of the base is not.
+    that of the base is not. It is trained at the resolution of the proxy, as the base is.
     """
+    proxy = replace(proxy, sides=None)
     base, document = space.base, ancestor.to_document()
     document |= {key: base[key] for key in ("resolution", "num_classes")}
     first, *later = document["stages"]
@@ -117,7 +118,8 @@ def _trained(
     context: StudyContext, spec: Mapping[str, Any], *, seed: int, timeout_s: float
 ) -> float:
     checkpoint = context.checkpoints / f"ancestor-seed-{seed}.checkpoint.safetensors"
-    job = TrainJob(number=0, spec=spec, proxy=context.proxy, seed=seed, checkpoint=checkpoint)
+    proxy = replace(context.proxy, sides=None)
+    job = TrainJob(number=0, spec=spec, proxy=proxy, seed=seed, checkpoint=checkpoint)
     accuracy: float = context.call(partial(train_again, job=job), timeout_s=timeout_s)
     remove_checkpoints(checkpoint)
     return accuracy

@@ -174,11 +174,28 @@ class TrialJob:
 
 
 def prepare_data(
-    send: Send, *, name: str, resolution: int, download: bool, mirror: bool
+    send: Send,
+    *,
+    name: str,
+    resolution: int,
+    sides: Sequence[int],
+    download: bool,
+    mirror: bool,
 ) -> dict[str, Any]:
-    """What a study's header keeps of the data, which every worker finds in the cache then."""
-    dataset = open_data(name, resolution=resolution, download=download, progress=_progress(send))
-    return describe(dataset, mirror=mirror)
+    """What a study's header keeps of the data, which every worker finds in the cache then.
+
+    They are there at further ``sides`` too, if any are given, each with its digest.
+    """
+    load = partial(open_data, name, download=download, progress=_progress(send))
+    facts = describe(load(resolution=resolution), mirror=mirror)
+    if sides:
+        facts["prepared"] = [
+            {"resolution": side, "data_digest": load(resolution=side).digest}
+            for side in sorted(sides)
+        ]
+        listed = ", ".join(f"{side} px" for side in sorted(sides))
+        facts["data_notes"] += [f"images are prepared at {listed}, as resolutions of training"]
+    return facts
 
 
 def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:

@@ -1,7 +1,7 @@
 """What must be known before the first trial, and how a study's header keeps it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -17,6 +17,7 @@ from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.proxy import Price, Proxy
 from archbench.evaluate.target import Target
 from archbench.measure.machine_cache import PROTOCOL, protocol_of
+from archbench.models.rewrite import Sides
 from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
@@ -78,6 +79,7 @@ def prepare(
         context,
         settings.data,
         resolution=section.resolution,
+        sides=settings.space.trained_sides.values(),
         download=settings.download,
         mirror=section.mirror,
     )
@@ -219,6 +221,7 @@ def check_data(context: StudyContext) -> None:
         settings.data,
         study=context.study,
         path=settings.path,
+        sides=settings.space.trained_sides.values(),
         download=settings.download,
         another="another study that takes over what it can: "
         + study_folder.another_from(settings.path),
@@ -245,11 +248,13 @@ def known_data(
     download: bool,
     another: str,
     put_back: str = SAY_WHERE,
+    sides: Iterable[int] = (),
 ) -> Mapping[str, Any]:
     """What the header of a study keeps of the proxy, once its data were compared by their content.
 
-    They are prepared again where the cache is gone; where they lie now is kept from here on. The
-    help says how to ``put_back`` data that are gone or others, and what begins ``another`` study.
+    They are prepared again where the cache is gone, and at ``sides`` that are new; where they lie
+    now is kept from here on. The help says how to ``put_back`` data that are gone or others, and
+    what begins ``another`` study.
 
     Raises:
         UsageError: Images, labels or classes are others than when the study was begun.
@@ -257,32 +262,45 @@ def known_data(
         KeyboardInterrupt: Somebody wants it to stop.
     """
     kept: Mapping[str, Any] = study.header()["proxy"]
+    known = kept.get("prepared", [])
     try:
-        facts = data_facts(context, name, resolution=kept["resolution"], download=download)
+        facts = data_facts(
+            context,
+            name,
+            resolution=kept["resolution"],
+            sides={*sides, *(entry["resolution"] for entry in known)},
+            download=download,
+        )
     except MissingError as error:
         if source_of(name)[0] != "folder":
             raise  # of data that others publish it says where to put them, or to download them
         raise MissingError(error.message, place=error.place, help=put_back) from error
-    if facts["data_digest"] != kept["data_digest"]:
+    found = facts.get("prepared", [])
+    if facts["data_digest"] != kept["data_digest"] or any(one not in found for one in known):
         raise UsageError(
             f"the data {name} are not those that the study was begun with"
             + (f", {kept['data']}" if name != kept["data"] else ""),
             place=str(path),
             help=f"{put_back}, or begin {another}",
         )
-    if facts["data"] != kept["data"]:  # they were moved, or their path is spelt otherwise
-        kept = {**kept, "data": facts["data"]}
+    if facts["data"] != kept["data"] or found != known:  # moved, spelt otherwise, or more sides
+        kept = {**kept, **{key: facts[key] for key in ("data", "prepared") if key in facts}}
         study.set_header("proxy", kept)
     return kept
 
 
 def data_facts(
-    context: Context, name: str, *, resolution: int, download: bool, mirror: bool = True
+    context: Context,
+    name: str,
+    *,
+    resolution: int,
+    download: bool,
+    mirror: bool = True,
+    sides: Iterable[int] = (),
 ) -> dict[str, Any]:
-    """What a header keeps of the data, which are in the cache then."""
-    facts: dict[str, Any] = context.call(
-        partial(prepare_data, name=name, resolution=resolution, download=download, mirror=mirror)
-    )
+    """What a header keeps of the data, which are in the cache then, at further ``sides`` too."""
+    prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides))
+    facts: dict[str, Any] = context.call(partial(prepare, download=download, mirror=mirror))
     return facts
 
 
@@ -313,6 +331,7 @@ def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
         ),
         plan=Plan(),
         device=settings.training_device,
+        sides=settings.space.sides,
     )
 
 
@@ -326,7 +345,13 @@ def proxy_document(proxy: Proxy) -> dict[str, Any]:
         "device": proxy.device,
         "recipe": proxy.recipe.document(),
         **({"weights": proxy.weights.document()} if proxy.weights else {}),
+        **sides_entry(proxy.sides),
     }
+
+
+def sides_entry(sides: Sides | None) -> dict[str, Any]:
+    """What a header keeps of how resolutions follow from candidates' own; nothing of one alone."""
+    return {"sides": {"base": sides.base, "step": sides.step}} if sides else {}
 
 
 def predictor(context: StudyContext) -> Predictor | None:

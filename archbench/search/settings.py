@@ -144,7 +144,8 @@ def settings_of(
     if pruner is None:
         load_pruner(search.pruner, place="--pruner" if pruner_name else "search.pruner")
     if data is not None:
-        data = name_of(data, resolution=space.proxy.resolution)
+        sides = space.trained_sides.values()
+        data = name_of(data, resolution=space.proxy.resolution, sides=sides)
     confirm, budget = space.search.confirm, confirm_budget
     share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
     return Settings(

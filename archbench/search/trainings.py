@@ -219,10 +219,17 @@ class PlannedStudy(Jobs):
                 help=f"put it back as it was, or begin {_ANOTHER}",
             )
 
-    def prepared_data(self, name: str, resolution: int, *, mirror: bool) -> dict[str, Any]:
-        """What a header keeps of the data, which are in the cache then and told."""
+    def prepared_data(
+        self, name: str, resolution: int, *, mirror: bool, sides: Iterable[int] = ()
+    ) -> dict[str, Any]:
+        """What a header keeps of the data, which are in the cache then and told; see data_facts."""
         facts = data_facts(
-            self.context, name, resolution=resolution, download=self.download, mirror=mirror
+            self.context,
+            name,
+            resolution=resolution,
+            sides=sides,
+            download=self.download,
+            mirror=mirror,
         )
         for text in facts["data_notes"]:
             self.context.say(text)

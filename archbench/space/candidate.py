@@ -11,6 +11,7 @@ from archbench.models import count, proxy
 from archbench.models.arithmetic import Work
 from archbench.models.part import Role, part_spec
 from archbench.models.path import Path
+from archbench.models.rewrite import Sides
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec
 from archbench.space.expression import Expression, InfeasibleError
 from archbench.space.sections import ProxySection
@@ -21,11 +22,13 @@ class Candidate:
     """A document seen as a candidate: what requirements ask of it, worked out when asked.
 
     The section says how it is trained, where it must be legal, too; None while some of it is not
-    chosen yet, so that a ``when`` may read what is written but no derived values.
+    chosen yet, so that a ``when`` may read what is written but no derived values. There are
+    ``sides`` where candidates are of different resolutions.
     """
 
     document: Mapping[str, Any]
     section: ProxySection | None = None
+    sides: Sides | None = None
 
     @cached_property
     def spec(self) -> ArchSpec:
@@ -72,10 +75,11 @@ class Candidate:
         """
         _ = self.resolved
         assert self.section is not None
-        with _illegal(where=f"at the proxy's {self.section.resolution} px: "):
+        side = self.sides.of(self.spec.resolution.height) if self.sides else self.section.resolution
+        with _illegal(where=f"at the proxy's {side} px: "):
             trained = proxy(
                 self.spec,
-                resolution=self.section.resolution,
+                resolution=self.sides or side,
                 num_classes=self.spec.num_classes,
                 stem=self.section.stem,
             )

@@ -41,11 +41,12 @@ def candidate_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
 
 def condition_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
     """What makes other numbers: target, objectives, limits and proxy."""
-    return [
+    changes = [
         change
         for section in ("target", "objectives", "limits", "proxy")
         for change in _differing(_section(before, section), _section(after, section))
     ]
+    return changes or list(_trained(before, after))
 
 
 def choices_for(
@@ -105,6 +106,20 @@ def _require(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
             before=_short(", ".join(gone)) or "without it",
             after=_short(", ".join(come)) or "without it",
         )
+
+
+def _trained(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
+    """The resolutions of candidates of both spaces that are trained at another side."""
+    for own, was in _sides(before).items():
+        if (now := _sides(after).get(own, was)) != was:
+            yield Change(
+                place=f"proxy.resolution of candidates of {own} px", before=str(was), after=str(now)
+            )
+
+
+def _sides(space: SearchSpace) -> Mapping[str, int]:
+    one = {write_flow(space.base["resolution"]): space.proxy.resolution}
+    return {str(own): side for own, side in space.trained_sides.items()} or one
 
 
 def _section(space: SearchSpace, name: str) -> dict[str, Any]:

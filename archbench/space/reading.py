@@ -228,8 +228,8 @@ def _check_target(path: Path, node: Node) -> None:
             help_ = (
                 f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}"
             )
-        case "resolution" | "num_classes":
-            fault = "cannot be an axis, since a study compares networks for one kind of image"
+        case "num_classes":
+            fault = "cannot be an axis, since a study compares networks for the same classes"
             help_ = "write it under set, and search one space for each"
         case "name" | "stages" | "layers" | "head":
             fault, help_ = "cannot be an axis", "choose a field, an embed or a block"

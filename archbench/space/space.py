@@ -12,9 +12,11 @@ from typing import Any
 
 import archbench
 from archbench.analysis.statistics import Estimate, wilson
+from archbench.bounds import BOUNDS
 from archbench.digest import sha256_of
-from archbench.errors import MissingError, SpaceError, unknown_name, wrong_type
+from archbench.errors import ArchbenchError, MissingError, SpaceError, unknown_name, wrong_type
 from archbench.models import ArchSpec
+from archbench.models.rewrite import Sides, sides_like
 from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
@@ -35,6 +37,7 @@ from archbench.yaml_document import (
 _ALLOWED = "a file, the name of a shipped space, a document (a dict) or a SearchSpace"
 _TRIES = 50
 _FIRST = 20
+_MOST_SIDES = 16  # at each of which the images are prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ class SearchSpace(Selection):
     the base, or an axis; they are written at the end of ``text``, which makes this space again.
     ``question``, the first comment of the file, is the one that the space answers. ``require`` are
     the requirements as written and the limits that are arithmetic; ``limits`` of costs are hard.
+    Where the resolution is an axis, ``sides`` say at which each candidate is trained.
 
     Raises:
         SpaceError: The space cannot be searched as written, with file, line and column; so is a
@@ -111,6 +115,7 @@ class SearchSpace(Selection):
         self.require = tuple(requirement.text for requirement in required)
         self._requirements = required
         super().__init__(wiring)
+        self.sides = self._sides()
         self._check_values()
 
     @classmethod
@@ -147,6 +152,12 @@ class SearchSpace(Selection):
             for axis in self.axes
         }
         return sha256_of([base, axes, sorted(self.require)])[:16]
+
+    @property
+    def trained_sides(self) -> dict[int, int]:
+        """The resolutions that candidates may have, with those at which they are trained."""
+        axes = (axis for axis in self.axes if axis.name == "resolution")
+        return {own: self.sides.of(own) for axis in axes if self.sides for own in axis.values}
 
     def values(self, choices: Choices) -> dict[str, Any]:
         """The chosen values by axis, for tables; whole parts as a label."""
@@ -242,6 +253,32 @@ class SearchSpace(Selection):
                 dead.append(DeadChoice(axis=name, value=value, is_certain=certain, samples=looked))
         return tuple(dead)
 
+    def _sides(self) -> Sides | None:
+        """At which side each candidate is trained; None where the resolution is no axis."""
+        axis = next((axis for axis in self.axes if axis.name == "resolution"), None)
+        if axis is None:
+            return None
+        if len(axis.values) > _MOST_SIDES:
+            axis.place.fail(f"resolution: {len(axis.values)} values; at most {_MOST_SIDES}")
+        if self.proxy.teacher != "none":
+            axis.place.fail(
+                f"resolution: the {self.proxy.teacher} teacher knows images of one resolution only",
+                help="write teacher: none under proxy",
+            )
+        if self.base["resolution"] not in axis.values:
+            axis.place.fail(
+                f"resolution: {write_flow(self.base['resolution'])}, that of the base, is not "
+                "among the values, and the resolution of the proxy is that at which it is trained",
+                help=f"add it, or write resolution: {axis.label(-1)} where the base is set",
+            )
+        try:
+            base = ArchSpec.from_document(self.base)
+            sides = sides_like(base, trained=self.proxy.resolution, stem=self.proxy.stem)
+        except ArchbenchError as error:
+            raise axis.place.moved(error) from None
+        _check_sides(axis, sides)
+        return sides
+
     def _check_values(self) -> None:
         """Refuses a space with a value that no legal network has, requirements aside.
 
@@ -276,7 +313,7 @@ class SearchSpace(Selection):
             raise SpaceError(message, place=self._source, help=error.help)
 
     def _candidate(self, choices: Choices) -> Candidate:
-        return Candidate(self.document(choices), self.proxy)
+        return Candidate(self.document(choices), self.proxy, self.sides)
 
     def _drawn(
         self, samples: int, rng: random.Random, *, is_exact: bool = False
@@ -327,6 +364,29 @@ def _folder() -> Path:
     package = Path(archbench.__file__).parent
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent / "search_spaces"
+
+
+def _check_sides(axis: Axis, sides: Sides) -> None:
+    """Refuses resolutions that are none, or whose images cannot be prepared or told apart."""
+    low, high = BOUNDS["image side"]
+    seen: dict[int, int] = {}
+    for node in axis.nodes:
+        own = node.plain()
+        if type(own) is not int or own < 1:
+            node.fail(f"resolution: {node.shown} is not the side of square images in pixels")
+        side = sides.of(own)
+        if not low <= side <= high:
+            node.fail(
+                f"resolution: {own} would be trained at {side} px, and {low} to {high} px can be "
+                "prepared",
+                help=f"take it out, or give another proxy.resolution than {sides.trained}",
+            )
+        if side in seen:
+            node.fail(
+                f"resolution: {seen[side]} and {own} would both be trained at {side} px",
+                help=f"take one out, or a larger proxy.resolution than {sides.trained}",
+            )
+        seen[side] = own
 
 
 def _never_legal(drawn: Iterable[Candidate], axis: Axis) -> InfeasibleError | None:

@@ -38,9 +38,13 @@ class Conditions:
 
     def __str__(self) -> str:
         height, width = self.resolution
+        return self.text(resolution=f"{height}x{width} px")
+
+    def text(self, *, resolution: str) -> str:
+        """In a few words, of which these say the resolution."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         where = self.device if self.device != "cpu" else f"cpu, {threads}"
-        return f"{where}, {self.backend}, {self.precision}, batch {self.batch}, {height}x{width} px"
+        return f"{where}, {self.backend}, {self.precision}, batch {self.batch}, {resolution}"
 
 
 @dataclass(frozen=True, kw_only=True)

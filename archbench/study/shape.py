@@ -136,6 +136,8 @@ _PROXY: Mapping[Any, Any] = {
     "num_classes?": _SOME,
     "majority?": _SHARE,
     "resolution?": _SOME,
+    "sides?": {"base": _SOME, "step": _SOME},
+    "prepared?": [{"resolution": _SOME, "data_digest": str}],
     "data_description?": str,
     "data_digest?": str,
     "data_notes?": [str],

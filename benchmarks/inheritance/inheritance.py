@@ -152,7 +152,7 @@ def _trained(
     began = time.process_time()
     points = train(
         network,
-        proxy.dataset(),
+        proxy.dataset(spec),
         recipe=proxy.recipe,
         seed=job.seed,
         plan=proxy.plan,

@@ -70,6 +70,14 @@ def test_the_same_pictures_have_one_name_in_whatever_form_they_come() -> None:
     }
 
 
+def test_pictures_are_there_at_further_sides_under_one_name() -> None:
+    name = name_of(Toys(), resolution=8, sides=(8, 12))
+    assert name == name_of(Toys(), resolution=8)
+    larger = load(name, resolution=12)
+    assert larger.train.images.shape[1:] == (3, 12, 12)
+    assert larger.train.labels.equal(load(name, resolution=8).train.labels)
+
+
 def test_a_data_set_of_ours_keeps_its_images_and_facts() -> None:
     given = load("cluttered_digits", resolution=16)
     found = load(name_of(given, resolution=16), resolution=16)

@@ -140,14 +140,14 @@ def test_damaged_weights_are_not_tested_but_named(proxy: Proxy, tmp_path: Path) 
 
 
 def test_the_description_of_data_says_what_chance_gives(proxy: Proxy) -> None:
-    facts = describe(proxy.dataset())
+    facts = describe(proxy.dataset(as_spec(SPEC)))
     assert facts["chance"] == pytest.approx(1 / 3)
     assert facts["num_validation"] == 120
     assert facts["data"] == proxy.data
 
 
 def test_what_mirrors_and_unequal_classes_do_is_told(proxy: Proxy) -> None:
-    dataset = proxy.dataset()
+    dataset = proxy.dataset(as_spec(SPEC))
     labels = (torch.arange(len(dataset.validation)) == 0).long()
     unequal = replace(dataset, flip=True, validation=replace(dataset.validation, labels=labels))
     facts = describe(unequal)

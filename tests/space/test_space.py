@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from archbench.errors import SpaceError, SpecError, UsageError
-from archbench.models import ArchSpec, as_spec, build
+from archbench.models import ArchSpec, as_spec, build, count
 from archbench.models.layer import Attend
 from archbench.space import InfeasibleError, SearchSpace, shipped
 from archbench.yaml_document import write_flow
@@ -403,3 +403,32 @@ def test_a_plain_document_is_a_space_that_its_text_makes_again():
 def test_a_document_that_is_none_is_refused(given, kind, told):
     with pytest.raises(kind, match=told):
         SearchSpace.load(given)
+
+
+def test_the_resolution_is_an_axis_that_conditions_may_read(make):
+    space = make(
+        "axes:\n  resolution: {from: 16, to: 48, step: 16}\n"
+        "  stages[1].depth: {values: [1, 2], when: resolution >= 32}\n"
+        "require:\n  - resolution * stages[0].dim <= 1100\n"
+    )
+    assert space.size() == 5
+    assert space.trained_sides == {16: 16, 32: 32, 48: 48}
+    specs = [space.decode(choices) for choices in space.enumerate() if space.is_feasible(choices)]
+    assert [spec.resolution.height for spec in specs] == [16, 32, 32]
+    assert len({spec.digest for spec in specs}) == 3
+    assert count(specs[0]).macs < count(specs[1]).macs
+    assert len(make("axes: {resolution: [16, 32]}", overrides=["resolution=32"]).axes) == 0
+
+
+def test_candidates_are_legal_at_the_side_at_which_they_are_trained(make):
+    space = make("axes: {resolution: [16, 32]}\noverrides: {proxy.resolution: 16}\n")
+    assert space.trained_sides == {16: 8, 32: 16}
+    few = "axes:\n  resolution: [32, 36]\noverrides: {proxy.resolution: 8, proxy.stem: as_is}\n"
+    with pytest.raises(SpaceError, match="32 and 36 would both be trained at 8 px; take one out"):
+        make(few)
+
+
+def test_a_teacher_knows_one_resolution(make):
+    taught = "axes: {resolution: [16, 32]}\noverrides: {proxy.teacher: convolutional}"
+    with pytest.raises(SpaceError, match="teacher knows images of one resolution only; write"):
+        make(taught)

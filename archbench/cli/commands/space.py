@@ -69,6 +69,9 @@ def show(space: str, overrides: tuple[str, ...]) -> None:
         "text": found.text,
     }
     labels = {axis.name: list(map(axis.label, range(len(axis.values)))) for axis in found.axes}
+    if trained := found.trained_sides:
+        told = [f"{own} (trained at {side} px)" for own, side in trained.items()]
+        labels["resolution"] = told
     step = command_line("archbench", "space", "count", space)
     console.tell(findings.description(document, labels=labels, next_step=step))
 

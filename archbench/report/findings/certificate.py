@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archbench.analysis.certificate import Certificate
+from archbench.analysis.certificate import Certificate, pixels
 from archbench.analysis.judgement import GOOD, Judgement
 from archbench.analysis.statistics import Agreement, estimate_text, without_cost
 from archbench.analysis.verdict import space_typed
@@ -95,7 +95,7 @@ def _trained(found: Certificate) -> str:
     return (
         f"{plural(len(found.candidates), 'candidate')}, of each {plural(header['seeds'], 'seed')} "
         f"of {proxy['rungs'][-1]} and of {header['longer']} epochs, on {proxy['data']} at "
-        f"{proxy['resolution']} px"
+        f"{pixels(proxy)}"
     )
 
 

@@ -12,7 +12,7 @@ from archbench.report import number
 from archbench.report.element import Cell, Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.html import html, one_line
-from archbench.report.summary import Summary
+from archbench.report.summary import OWN_RESOLUTION, Summary
 from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import TrialRecord
@@ -61,7 +61,9 @@ def elsewhere(
     """A document of the schema ``archbench.elsewhere/1``: the front by new times, what changes."""
     transfer, trials = document["transfer"], document["trials"]
     conditions = Conditions.from_document(document["conditions"])
-    title = f"{document['study']}: {len(trials)} networks on {conditions}"
+    sides = {record.latency.conditions.resolution for record in front if record.latency}
+    told = str(conditions) if len(sides) < 2 else conditions.text(resolution=OWN_RESOLUTION)
+    title = f"{document['study']}: {len(trials)} networks on {told}"
     verdicts = [trial["latency_verdict"] for trial in trials]
     tau, compared, lost = transfer["kendall_tau"], transfer["compared"], transfer["lost"]
     lines = [

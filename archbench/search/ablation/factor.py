@@ -139,6 +139,12 @@ def _network_forms(
     document: Mapping[str, Any], factor: str, node: Node, *, proxy: Proxy
 ) -> list[Form]:
     path = full_path(document, factor)
+    if str(path) == "resolution":
+        raise UsageError(
+            "resolution cannot be a factor, since all forms are trained on the same images",
+            place=_PLACE,
+            help="run one ablation for each resolution; in a space it can be an axis",
+        )
     axis = read_axis(str(path), Node(node.value, node.place, node.place))
     places = _turned_together(document, path)
     changes = [(place, node.plain()) for place in places for node in axis.values]

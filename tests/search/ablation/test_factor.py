@@ -125,7 +125,11 @@ def test_whole_parts_and_lists_are_values() -> None:
         ("position=bias,bias", SpaceError, "stands here twice"),
         ("stages[9].dim=8", SpecError, "9 is not among them"),
         ("stages[0].block.kv_stride=1", SpecError, "kv_stride"),
-        ("resolution=32", SpaceError, "cannot be an axis"),
+        (
+            "resolution=32",
+            UsageError,
+            "cannot be a factor, since all forms are trained on the same",
+        ),
         ("stages[0].embed.kind=conv", SpaceError, "a kind is chosen with its fields"),
         ("position=[bias", SpaceError, "is not valid YAML"),
     ],
