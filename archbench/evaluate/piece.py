@@ -29,8 +29,10 @@ _FAMILY_OF: Mapping[str, Family] = {
     "vit": "cvt",
     "ceit": "cvt",
     "local_global": "cvt",
+    "mobile_mqa": "cvt",
     "conv": "convolution",
     "bottleneck": "convolution",
+    "inverted_bottleneck": "convolution",
 }
 _MAJORITY = 0.75
 
@@ -176,7 +178,7 @@ def _head(spec: ResolvedSpec, *, work: Work) -> Piece:
         place="head",
         what={
             "piece": "head",
-            "head": asdict(spec.head),
+            "head": spec.head.to_document(),
             "grid": list(last.grid),
             "dim": last.dim,
             "class_tokens": last.carried_tokens + last.class_tokens,

@@ -16,7 +16,9 @@ from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, to
 from archbench.models.blocks.ceit import LayerAttention, LayerAttentionShape
 from archbench.models.catalogue import published
 from archbench.models.layer import (
+    LinearNorm,
     NormLinear,
+    activation,
     branch_norm,
     init_linears,
     linear_of,
@@ -44,11 +46,12 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
         self.resolution = tuple(spec.resolution)
-        *before, last = spec.resolved().stages
+        resolved = spec.resolved()
+        *before, last = resolved.stages
         of_layers = spec.head.pool == "layer_class_attention"
         stages = [*map(Stage, before), Stage(last, hands_layers=of_layers)]
         self.stages = nn.ModuleList(stages)
-        self.head = Head(spec.head, stage=last, num_classes=spec.num_classes)
+        self.head = Head(resolved.head, stage=last, num_classes=spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last)
@@ -103,7 +106,7 @@ class Stage(nn.Module):
 
 
 class Head(nn.Module):
-    """Pooling, norm, classifiers behind a stage; a map (B, C, H, W) and class tokens to (B, K)."""
+    """What a resolved spec says behind a stage; a map (B, C, H, W) and class tokens to (B, K)."""
 
     def __init__(self, spec: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> None:
         super().__init__()
@@ -114,20 +117,22 @@ class Head(nn.Module):
             shape = LayerAttentionShape.of(stage.blocks, dim=dim)
             self.layer_attention = LayerAttention(shape, epsilon=spec.epsilon)
         self.norm = branch_norm(dim, norm=spec.norm, epsilon=spec.epsilon)
+        self.hidden = _hidden_layer(spec, dim)
         classifier = NormLinear if spec.norm == "batch" else nn.Linear
         self.classifiers = nn.ModuleList(
-            classifier(dim, num_classes) for _ in range(spec.num_classifiers)
+            classifier(spec.hidden_dim or dim, num_classes) for _ in range(spec.num_classifiers)
         )
+        init_linears(self.hidden)
         init_linears(self.classifiers)
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor | tuple[Tensor, ...]:
         if self.pool == "mean":
-            pooled = [self.norm(map_tokens(x)).mean(dim=1)] * len(self.classifiers)
+            pooled = [self.hidden(self.norm(map_tokens(x)).mean(dim=1))] * len(self.classifiers)
         else:
             assert tokens is not None
             if self.layer_attention is not None:
                 tokens = self.layer_attention(tokens[:, :, : len(self.classifiers)])
-            pooled = self.norm(tokens).unbind(dim=1)
+            pooled = self.hidden(self.norm(tokens[:, : len(self.classifiers)])).unbind(dim=1)
         pairs = zip(self.classifiers, pooled, strict=False)
         logits = tuple(classifier(x) for classifier, x in pairs)
         if len(logits) == 1:
@@ -189,13 +194,7 @@ def count(
     spec = as_spec(written, num_classes=num_classes, resolution=resolution).resolved()
     stages = tuple(_stage_work(stage) for stage in spec.stages)
     head, last = spec.head, spec.stages[-1]
-    classifier = linear(inputs=last.dim, outputs=spec.num_classes, tokens=1, bias=True)
-    norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
-    works = [classifier] * head.num_classifiers + [norm(last.dim, number=norms)]
-    if head.pool == "layer_class_attention":
-        shape = LayerAttentionShape.of(last.blocks, dim=last.dim)
-        works.append(shape.work(tokens=head.num_classifiers))
-    return Count(stages, total(*works))
+    return Count(stages, _head_work(head, last, num_classes=spec.num_classes))
 
 
 def as_spec(
@@ -255,6 +254,37 @@ def _stage_work(stage: ResolvedStage) -> StageWork:
     embed = total(stage.embed.count(stage.embed_site), Work(params=tables * stage.dim))
     blocks = zip(stage.blocks, stage.block_sites, strict=True)
     return StageWork(embed, tuple(block.count(site) for block, site in blocks))
+
+
+def _head_work(head: HeadSpec, stage: ResolvedStage, *, num_classes: int) -> Work:
+    number, inputs = head.num_classifiers, head.hidden_dim or stage.dim
+    works = [linear(inputs=inputs, outputs=num_classes, tokens=1, bias=True)] * number
+    if head.norm != "none":
+        works.append(norm(inputs, number=number) if head.norm == "batch" else norm(stage.dim))
+    if head.hidden_dim is not None:
+        tokens, bias = 1 if head.pool == "mean" else number, head.hidden_norm == "none"
+        works += [
+            linear(inputs=stage.dim, outputs=head.hidden_dim, tokens=tokens, bias=bias),
+            norm(head.hidden_dim, number=not bias),
+        ]
+    if head.pool == "layer_class_attention":
+        shape = LayerAttentionShape.of(stage.blocks, dim=stage.dim)
+        works.append(shape.work(tokens=number))
+    return total(*works)
+
+
+def _hidden_layer(spec: HeadSpec, dim: int) -> nn.Module:
+    """Between pooling and classifiers; (..., C) to (..., C'), or the identity."""
+    if spec.hidden_dim is None:
+        return nn.Identity()
+    assert spec.activation is not None
+    if spec.hidden_norm == "batch":
+        layers: list[nn.Module] = [LinearNorm(dim, spec.hidden_dim)]
+    else:
+        layers = [nn.Linear(dim, spec.hidden_dim, bias=spec.hidden_norm == "none")]
+    if spec.hidden_norm == "layer":
+        layers.append(nn.LayerNorm(spec.hidden_dim, eps=spec.epsilon))
+    return nn.Sequential(*layers, activation(spec.activation))
 
 
 def _table(rows: int, dim: int) -> nn.Parameter | None:

@@ -90,14 +90,17 @@ def scaled(spec: ArchSpec, scale: float) -> ArchSpec:
 
     Where heads divide the width their number stays and each gets narrower: a width of 192 in heads
     of 64 becomes 48 in heads of 16 at 0.25. LeViT's heads keep their ``key_dim``, so there are
-    fewer of them. Other widths are rounded to multiples of 8.
+    fewer of them. Other widths, that of a head's hidden layer too, are rounded to multiples of 8.
 
     Raises:
         UsageError: The scale is no number above 0.
     """
     if not (isfinite(scale) and scale > 0):
         raise UsageError(f"{scale} is not a scale", place="scale", help="use a number above 0")
-    return replace(spec, stages=tuple(_scaled_stage(stage, scale) for stage in spec.stages))
+    stages, head = tuple(_scaled_stage(stage, scale) for stage in spec.stages), spec.head
+    if head.hidden_dim is not None:
+        head = replace(head, hidden_dim=_multiple(head.hidden_dim * scale))
+    return replace(spec, stages=stages, head=head)
 
 
 def _scaled_stage(stage: StageSpec, scale: float) -> StageSpec:
@@ -137,7 +140,11 @@ def _scaled_width(stage: StageSpec, scale: float) -> int:
         return stage.dim // head_dim * _least_one(head_dim * scale)
     if heads is not None and key_dim is None and stage.dim % heads == 0:
         return int(heads) * _least_one(stage.dim // heads * scale)
-    return _WIDTH_STEP * _least_one(stage.dim * scale / _WIDTH_STEP)
+    return _multiple(stage.dim * scale)
+
+
+def _multiple(width: float) -> int:
+    return _WIDTH_STEP * _least_one(width / _WIDTH_STEP)
 
 
 def _least_one(value: float) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from archbench.errors import ArchbenchError, SpecError
 from archbench.models.blocks.ceit import LayerAttentionShape
 from archbench.models.part import (
+    Activation,
     Block,
     Checked,
     Embed,
@@ -64,19 +65,37 @@ class StageSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec(Checked):
-    """Pooling, norm and classifiers.
+    """Pooling, norm, a hidden layer where there is one, and classifiers.
 
     ``pool`` is ``mean`` over map tokens; ``class_token``: classifier j reads token j; or
     ``layer_class_attention``: likewise, behind CeiT's attention over the class tokens of every
     layer of the last stage. The norm is ``layer`` (before pooling), ``batch`` (of each classifier,
-    behind it) or ``none``; ``epsilon`` is of the layer norm and of those in the attention. Two
-    classifiers are trained with a teacher or alike; evaluation averages logits.
+    before it) or ``none``; ``epsilon`` is of every layer norm. Two classifiers are trained with a
+    teacher or alike; evaluation averages logits.
+
+    With a ``hidden_dim`` a linear layer of that width stands between pooling and the classifiers,
+    which share it, and an ``activation`` (``hardswish``) behind it, as in MobileNetV3. Its
+    ``hidden_norm`` is ``none``, with which the layer has a bias, ``batch`` or ``layer``.
     """
 
     pool: Annotated[str, choice("mean", "class_token", "layer_class_attention")] = "mean"
     norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
     epsilon: Epsilon = 1e-5
     num_classifiers: Annotated[int, whole(high=2)] = 1
+    hidden_dim: Annotated[int, whole()] | None = None
+    hidden_norm: Annotated[str, choice("batch", "layer", "none")] | None = None
+    activation: Activation | None = None
+
+    def resolved(self) -> HeadSpec:
+        """With what the hidden layer has by default; without one, with nothing of it."""
+        if self.hidden_dim is None:
+            return replace(self, hidden_norm=None, activation=None)
+        norm, activation = self.hidden_norm or "none", self.activation or "hardswish"
+        return replace(self, hidden_norm=norm, activation=activation)
+
+    def to_document(self) -> dict[str, Any]:
+        """The written form: every field that is not None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -125,7 +144,7 @@ class ResolvedSpec:
                 }
                 for stage in self.stages
             ],
-            "head": asdict(self.head),
+            "head": self.head.to_document(),
         }
 
 
@@ -163,7 +182,7 @@ class ArchSpec:
             "resolution": height if height == width else [height, width],
             "num_classes": self.num_classes,
             "stages": [_stage_document(stage) for stage in self.stages],
-            "head": asdict(self.head),
+            "head": self.head.to_document(),
         }
 
     def resolved(self) -> ResolvedSpec:
@@ -191,7 +210,8 @@ class ArchSpec:
             )
         if self.head.pool == "layer_class_attention":
             LayerAttentionShape.of(stages[-1].blocks, dim=dim)
-        return ResolvedSpec(self.resolution, self.num_classes, tuple(stages), self.head)
+        head = self.head.resolved()
+        return ResolvedSpec(self.resolution, self.num_classes, tuple(stages), head)
 
     @cached_property
     def digest(self) -> str:

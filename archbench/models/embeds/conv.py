@@ -13,7 +13,8 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.part import Embed, Grid, Site, Stride, choice, whole
+from archbench.models.layer import activation
+from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Spec(Embed):
     """What may be set; a norm ``layer`` is over channels.
 
     Padding left out is as much as keeps ceil(size / stride) tokens; a convolution of which nothing
-    is said of the bias has one but before a batch norm.
+    is said of the bias has one but before a batch norm. Behind the norm stands an ``activation``,
+    where one is given.
     """
 
     kind = "conv"
@@ -30,6 +32,7 @@ class Spec(Embed):
     padding: int | None = None
     norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
     bias: bool | None = None
+    activation: Activation | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,7 +43,8 @@ class Spec(Embed):
 
     def resolved(self, site: Site) -> Self:
         bias = self.norm != "batch" if self.bias is None else self.bias
-        return replace(self, padding=self._padding(), bias=bias)
+        active = None if self.activation == "none" else self.activation
+        return replace(self, padding=self._padding(), bias=bias, activation=active)
 
     def outgoing(self, grid: Grid) -> Grid:
         padding = self._padding()
@@ -66,7 +70,8 @@ class Spec(Embed):
         return Channels({}, {"": ("width", "before")})
 
     def module(self, site: Site) -> nn.Module:
-        return ConvNorm(self._convolution(site))
+        layer = ConvNorm(self._convolution(site))
+        return nn.Sequential(layer, activation(self.activation)) if self.activation else layer
 
     def _convolution(self, site: Site) -> Convolution:
         return Convolution(

@@ -38,6 +38,7 @@ from torch import Tensor
 from archbench.models.channels import runs
 from archbench.models.network import Network
 from archbench.models.spec import ArchSpec, ResolvedSpec
+from archbench.models.weights.layout import HEAD
 from archbench.models.weights.pairing import Pair, kept_layers, origins, pairs, places
 from archbench.models.weights.translation import resized, skeleton
 
@@ -65,7 +66,8 @@ class Inherited:
 class Chosen(NamedTuple):
     """Which of ``of`` old channels each new one is, -1 where it is none of them.
 
-    The places have a row for each old head where they are of channels within heads, else one row.
+    The places have a row for each old head where they are of channels within heads, else one row,
+    as what heads share.
     """
 
     places: Tensor
@@ -144,8 +146,8 @@ def greatest_norm(
         for side, words in enumerate(pair.sides):
             for name, squares in _squares(pair, words, weight, side=side):
                 key = pair.place.key(name)
-                if key not in known and sums.setdefault(key, squares).shape == squares.shape:
-                    sums[key] = sums[key] + squares
+                if key not in known and sums.setdefault(key, squares).shape[1] == squares.shape[1]:
+                    sums[key] = _sum(sums[key], squares)
                     sizes[key] = pair.place.channels.sizes[name]
     return {
         key: Chosen(_greatest(squares, sizes[key]), squares.shape[1])
@@ -162,7 +164,7 @@ def _folded(pair: Pair, ancestor: Mapping[str, Tensor]) -> Tensor:
     beside = f"{pair.old_name.rsplit('.', 2)[0]}.norm"
     if (variance := ancestor.get(f"{beside}.running_var")) is not None:
         scale = ancestor[f"{beside}.weight"].float() / torch.sqrt(variance.float() + _EPSILON)
-        side = 1 if pair.place.prefix == "head." else 0
+        side = 1 if pair.name.startswith(HEAD) else 0
         weight = weight * _along(side, scale, like=weight)
     size = weight.square().mean().sqrt()
     return weight / size if size > 0 else weight
@@ -187,6 +189,13 @@ def _squares(
         yield from zip(run.members, here.split(widths, dim=1), strict=True)
         if run.heads:
             yield run.heads, here.mean(dim=1)[None]
+
+
+def _sum(one: Tensor, other: Tensor) -> Tensor:
+    """Of (heads, channels); what all heads share in one of them they share in the sum."""
+    if len(one) == len(other):
+        return one + other
+    return one.mean(dim=0, keepdim=True) + other.mean(dim=0, keepdim=True)
 
 
 def _greatest(squares: Tensor, number: int) -> Tensor:
@@ -215,6 +224,7 @@ def _index(pair: Pair, words: str, chosen: Mapping[str, Chosen]) -> Tensor:
         offset, parts = 0, []
         for name in run.members:
             places, of = chosen[pair.place.key(name)]
+            places = places.expand(heads.of, -1)
             parts.append(torch.where(places < 0, -1, places + offset))
             offset += of
         head = heads.places[0]

@@ -117,9 +117,13 @@ def _place(
 def _of_head(spec: ResolvedSpec) -> Channels:
     last, sizes = spec.stages[-1], {"classes": spec.num_classes}
     layers: dict[str, tuple[str, ...]] = {"norm": ("width", "")}
+    features = "width"
+    if spec.head.hidden_dim is not None:
+        features, sizes["features"] = "features", spec.head.hidden_dim
+        layers |= {"hidden.0": ("features", "width"), "hidden.1": ("features", "")}
     for number in range(spec.head.num_classifiers):
         name = f"classifiers.{number}"
-        layers |= {name: ("classes", "width"), f"{name}.norm": ("width", "")}
+        layers |= {name: ("classes", features), f"{name}.norm": (features, "")}
     if spec.head.pool == "layer_class_attention":
         attention = LayerAttentionShape.of(last.blocks, dim=last.dim).named_channels
         layers |= within("layer_attention", attention.layers)
