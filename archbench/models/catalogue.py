@@ -2,9 +2,9 @@
 
 A family is one file in ``published/``. Its ``document`` is what its networks have in common, with
 one ``block`` for all stages; ``variants`` and ``ablations`` say of each network what it changes
-(``before``: stages in front; ``each``: a field of every stage; ``set``: paths to values; ``like``:
-it is another network) and what its paper prints, where ``variant`` and ``ablation`` say what is
-printed of all of them.
+(``stages``: other ones; ``before``: stages in front; ``each``: a field of every stage; ``set``:
+paths to values; ``like``: it is another network) and what its paper prints, where ``variant`` and
+``ablation`` say what is printed of all of them.
 """
 
 import re
@@ -130,7 +130,8 @@ def _entry(table: Mapping[str, Any], family: str, document: Mapping[str, Any]) -
 def _with_changes(common: Mapping[str, Any], table: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document of a network, from that of its family."""
     block = {"block": common["block"]} if "block" in common else {}
-    stages = [*table.get("before", ()), *({**block, **stage} for stage in common["stages"])]
+    own = table.get("stages", common["stages"])
+    stages = [*table.get("before", ()), *({**block, **stage} for stage in own)]
     document = {key: value for key, value in common.items() if key != "block"}
     document["stages"] = stages
     each = table.get("each", {}).items()

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,9 +37,11 @@ class WeightLayout:
     name, from its start or from behind a prefix, is of this layout.
 
     ``modules`` says which modules or tensors of ours are which of theirs: ``names``, with what
-    stands before them in ours and in theirs. What begins with a name moves along; several of theirs
-    are joined to make ours. Names hold what ``_numbers`` fills in. ``leaves`` is what our ``conv``,
-    ``linear`` and ``norm`` within a module are called.
+    stands before them in ours and in theirs, or in several places ``at`` which both stand. What
+    begins with a name moves along; several of theirs are joined to make ours. Names hold what
+    ``_numbers`` fills in. Where a module ``has`` or ``lacks`` some fields, it is of embeds or
+    blocks that do. ``leaves`` is what our ``conv``, ``linear`` and ``norm`` within a module are
+    called; linear layers whose names end as one of ``pointwise`` are 1x1 convolutions in theirs.
 
     ``embeds`` are the kinds of the first stage and of later ones, ``blocks`` those of blocks; None
     is for any. ``fields`` is what some fields of a block may be, if they are used, where others
@@ -58,6 +61,7 @@ class WeightLayout:
     blocks: Sequence[str] | None = None
     fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
     leaves: Mapping[str, str] = field(default_factory=dict)
+    pointwise: Sequence[str] = ()
     wrapper: str = ""
     keeps_offsets: bool = False
     base: Sequence[str] = ()
@@ -67,14 +71,18 @@ class WeightLayout:
         """The names of a network's modules: ours, and of each one or several of theirs."""
         found = {}
         for module in self.modules:
-            for inner, theirs in module["names"].items():
-                ours = module.get("ours", "") + inner
+            both = (module.get("ours", ""), module.get("theirs", ""))
+            for (mine, yours), (inner, theirs) in product(
+                module.get("at", [both]), module["names"].items()
+            ):
                 several = (theirs,) if isinstance(theirs, str) else tuple(theirs)
                 if inner == "class_token":
                     several = several[: max(1, spec.stages[0].class_tokens)]
-                names = [module.get("theirs", "") + name for name in several]
-                for numbers in _numbers(ours, spec):
-                    found[ours.format(**numbers)] = tuple(n.format(**numbers) for n in names)
+                for numbers in _numbers(mine + inner, spec):
+                    if _is_of(module, mine, numbers, spec):
+                        names = (yours + name for name in several)
+                        ours = (mine + inner).format(**numbers)
+                        found[ours] = tuple(name.format(**numbers) for name in names)
         return found
 
     def base_of(self, spec: ResolvedSpec) -> str:
@@ -82,6 +90,20 @@ class WeightLayout:
         names = [name for several in self.places(spec).values() for name in several]
         held = (base for base in self.base if any(name.startswith(base) for name in names))
         return next(held, "")
+
+
+def _is_of(
+    module: Mapping[str, Any], ours: str, numbers: Mapping[str, Any], spec: ResolvedSpec
+) -> bool:
+    """Whether an embed or a block has the fields that a module says it has, and lacks others."""
+    if "has" not in module and "lacks" not in module:
+        return True
+    stage = spec.stages[numbers["s"]]
+    part = stage.blocks[numbers["b"]] if "{b}" in ours else stage.embed
+    has, lacks = module.get("has", ()), module.get("lacks", ())
+    return all(getattr(part, name, None) for name in has) and not any(
+        getattr(part, name, None) for name in lacks
+    )
 
 
 def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
@@ -147,11 +169,15 @@ def form_of(document: object) -> FileForm:
 
 
 class TensorPlace(NamedTuple):
-    """One tensor of ours, and the tensors of theirs that are joined along a side to make it."""
+    """One tensor of ours, and the tensors of theirs that are joined along a side to make it.
+
+    ``pointwise`` weights are those of 1x1 convolutions in theirs.
+    """
 
     ours: str
     theirs: tuple[str, ...]
     dim: int
+    pointwise: bool
 
 
 @cache
@@ -217,7 +243,9 @@ def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[TensorPla
         rest = key.removeprefix(prefix).split(".")
         leaf = ".".join(held.leaves.get(part, part) for part in rest)
         theirs = tuple(one + leaf for one in places[prefix])
-        found.append(TensorPlace(key, theirs, 1 if prefix.endswith("class_token") else 0))
+        is_pointwise = leaf == ".weight" and prefix.endswith(tuple(held.pointwise))
+        side = 1 if prefix.endswith("class_token") else 0
+        found.append(TensorPlace(key, theirs, side, is_pointwise))
     if homeless:
         raise UsageError(f"{held.title} has no place for {listed(homeless)}")
     return tuple(found)

@@ -252,7 +252,7 @@ def their_tensors(
             continue
         value = tensors[entry.ours]
         is_linear = value.ndim == 2 and not entry.ours.startswith(HEAD)
-        if form.pointwise and is_linear and entry.ours.endswith(".weight"):
+        if entry.pointwise or (form.pointwise and is_linear and entry.ours.endswith(".weight")):
             value = value[:, :, None, None]
         pieces = value.chunk(len(entry.theirs), dim=entry.dim) if len(entry.theirs) > 1 else [value]
         found |= dict(zip(entry.theirs, pieces, strict=True))
@@ -278,7 +278,7 @@ def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) ->
     pieces = [theirs[one] for one in entry.theirs if one in theirs]
     if len(pieces) != len(entry.theirs):
         return None
-    if form.pointwise and ".conv." not in entry.ours:
+    if entry.pointwise or (form.pointwise and ".conv." not in entry.ours):
         pieces = [p[:, :, 0, 0] if p.ndim == 4 and p.shape[2:] == (1, 1) else p for p in pieces]
     if len(pieces) == 1:
         return pieces[0]
