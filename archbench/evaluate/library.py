@@ -243,6 +243,8 @@ def _timm_network(spec: ArchSpec) -> tuple[str, dict[str, Any]] | str:
             plain = known.removesuffix("_384")
             name, shape = f"{plain}_patch16_{384 if plain != known else 224}", {}
         return name, {**size, **shape}
+    if known and kinds <= {"inverted_bottleneck", "mobile_mqa"}:
+        return known, {}
     if kinds == {"bottleneck"}:
         return "resnet50", {} if known else {"layers": [1 + len(s.blocks) for s in resolved.stages]}
     return f"timm has no network of {' and '.join(sorted(kinds))} blocks"

@@ -4,6 +4,7 @@ Shapes: B batch, C channels, H W map.
 """
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import NamedTuple
 
 import torch
@@ -90,6 +91,19 @@ class MapLayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def init_convolutions(network: nn.Module) -> nn.Module:
+    """A network of which every convolution starts normal with the gain of a ReLU by its outputs.
+
+    He et al. 2015 (arXiv:1502.01852), eq. 14; of a depthwise one each input has one channel of
+    outputs.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            fan_out = layer.weight[:, 0].numel() // layer.groups
+            nn.init.normal_(layer.weight, std=sqrt(2) / sqrt(fan_out))
+    return network
 
 
 def count_chain(convolutions: Sequence[Convolution], grid: Grid) -> Work:

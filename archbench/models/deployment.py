@@ -8,6 +8,7 @@ network and on the example, and keeps the fastest.
 import copy
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from archbench.errors import InexactError, wrong_type
 from archbench.exactness import Standard
 from archbench.memory import keep_memory
 from archbench.models import kernels
-from archbench.models.layer import Attend, QuickGELU, fold_norm
+from archbench.models.layer import Attend, LayerScale, QuickGELU, fold_norm, fold_scale
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -164,6 +165,7 @@ def _folded(module: nn.Module) -> nn.Module:
         setattr(module, name, _folded(child))
     if isinstance(module, nn.Sequential):
         _without_quick_gelu(module)
+        _without_scales(module)
     make = getattr(module, "deployed", None)
     return make().eval() if callable(make) else module
 
@@ -178,6 +180,13 @@ def _without_quick_gelu(layers: nn.Sequential) -> None:
                     parameter.mul_(QuickGELU.FACTOR)
                 behind.weight.div_(QuickGELU.FACTOR)
             layers[i] = nn.SiLU()
+
+
+def _without_scales(layers: nn.Sequential) -> None:
+    """The factors of a layer's outputs go into its weights and bias."""
+    for i, (before, behind) in enumerate(pairwise(layers)):
+        if isinstance(behind, LayerScale) and isinstance(before, nn.Conv2d | nn.Linear):
+            layers[i], layers[i + 1] = fold_scale(before, behind), nn.Identity()
 
 
 def _with_observed_norms_folded(

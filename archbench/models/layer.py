@@ -101,6 +101,8 @@ def per_image(token: Tensor, sequence: Tensor) -> Tensor:
 
 def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Tensor:
     """Tokens (B, T, C) of which the map went through a layer; class tokens pass by it."""
+    if isinstance(layer, nn.Identity):
+        return x
     number = sizes(x)[1] - grid.tokens
     y = map_tokens(layer(token_map(x[:, number:], grid)))
     return torch.cat((x[:, :number], y), dim=1) if number else y
@@ -168,13 +170,7 @@ class NormLinear(nn.Module):
         return self.linear(self.norm(x))
 
     def deployed(self) -> nn.Linear:
-        norm, linear = self.norm, self.linear
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
-        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        shift = norm.bias.double() - norm.running_mean.double() * scale
-        weight, bias = linear.weight.double(), linear.bias.double()
-        return linear_of(weight * scale, bias + weight @ shift, like=linear)
+        return fold_norm_before(self.norm, self.linear)
 
 
 class DropPath(nn.Module):
@@ -193,6 +189,20 @@ class DropPath(nn.Module):
         keep = 1.0 - self.probability
         mask = torch.rand(x.shape[0], *(1,) * (x.ndim - 1), device=x.device, dtype=x.dtype)
         return x * mask.lt_(keep).div_(keep)
+
+
+class LayerScale(nn.Module):
+    """A learnt factor of each channel; of a map (B, C, H, W), or of what has its channels last.
+
+    It begins a residual branch as nearly nothing (Touvron et al. 2021, arXiv:2103.17239, sec. 2).
+    """
+
+    def __init__(self, dim: int, *, initial: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((dim,), float(initial)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.weight[:, None, None] if x.ndim == 4 else self.weight)
 
 
 class Bias(nn.Module):
@@ -329,6 +339,32 @@ def fold_norm(layer: nn.Conv2d | nn.Linear, norm: nn.Module) -> nn.Module:
     fuse: Any = fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval
     copied = copy.deepcopy((layer, norm))
     made: nn.Module = fuse(*(module.double() for module in copied)).to(layer.weight.dtype)
+    return made
+
+
+def fold_norm_before(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
+    """One linear layer that is a batch norm and the linear layer behind it, by float64."""
+    scale, shift = scale_and_shift(norm)
+    weight = linear.weight.double()
+    bias = 0.0 if linear.bias is None else linear.bias.double()
+    return linear_of(weight * scale, bias + weight @ shift, like=linear)
+
+
+def scale_and_shift(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """What a batch norm does to each channel in evaluation, in float64."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+def fold_scale(layer: nn.Conv2d | nn.Linear, scale: LayerScale) -> nn.Module:
+    """One layer, as precise, that is it and the factors of its outputs behind it, by float64."""
+    made = copy.deepcopy(layer)
+    with torch.no_grad():
+        for tensor in made.parameters():
+            factors = scale.weight.double().view(-1, *[1] * (tensor.ndim - 1))
+            tensor.copy_(tensor.double() * factors)
     return made
 
 

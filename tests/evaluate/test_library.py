@@ -70,6 +70,7 @@ def test_a_python_module_computes_the_same_bits(name: str, tmp_path: Path) -> No
         ("deit_tiny", "deit_tiny_patch16_224"),
         ("deit_tiny_distilled", "deit_tiny_distilled_patch16_224"),
         ("resnet_50", "resnet50"),
+        ("mobilenetv4_conv_small_050", "mobilenetv4_conv_small_050"),
     ],
 )
 def test_timm_creates_the_published_networks(name: str, kind: str, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from archbench.models import ArchSpec
 from archbench.models.layer import AttentionBias
 from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
-NUMBERS = (1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
+NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
 WORDS = ("average", "batch", "depthwise", "head", "layer", "linear", "none", "width", *ACTIVATIONS)
 NEEDED: Sequence[Mapping[str, Any]] = ({}, {"num_heads": 2})
 ODD_GRIDS = (Grid(7, 7), Grid(5, 9), Grid(6, 3), Grid(13, 4), Grid(2, 3))
 ROLES_AND_KINDS = [(role, kind) for role, registry in KINDS.items() for kind in registry.names]
-WITHOUT_ATTENTION = ("bottleneck", "conv")
+WITHOUT_ATTENTION = ("bottleneck", "conv", "inverted_bottleneck")
 NEEDS_A_STAGE_BEFORE = ("none", "shrink_attention")
 
 
@@ -117,6 +117,9 @@ def random_document(rng: random.Random) -> dict[str, Any]:
             "pool": pool,
             "norm": rng.choice(["layer", "batch", "none"]),
             "num_classifiers": rng.randint(1, 2 if pool == "mean" else min(2, tokens)),
+            "hidden_dim": rng.choice([None, 24]),
+            "hidden_norm": rng.choice(["batch", "layer", "none"]),
+            "activation": rng.choice([None, "relu"]),
         },
     }
 
@@ -145,7 +148,7 @@ def _legal_values(role: Role, kind: str) -> dict[str, list[Any]]:
     found = {}
     types = get_type_hints(part_spec(role, kind))
     for field in fields(part_spec(role, kind)):
-        if types[field.name] is str:
+        if types[field.name] in (str, str | None):
             tried: Sequence[Any] = WORDS
         elif types[field.name] in (bool, bool | None):
             tried = (True, False)

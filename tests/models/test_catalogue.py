@@ -90,8 +90,9 @@ def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
     number = printed.removesuffix(" M")
     # DeiT prints whole millions, and 5 M for 5.7 M.
     last_digit = 0.0 if "." in number else 0.75
-    exact = count(name).params / 1e6
-    assert float(number) == pytest.approx(exact, rel=0.013, abs=last_digit)
+    exact = count(name).params
+    is_near = float(number) == pytest.approx(exact / 1e6, rel=0.013, abs=last_digit)
+    assert is_near or difference(exact, printed).kind in {"rounded", "cut off"}
 
 
 def test_a_family_says_nothing_that_is_not_read() -> None:
@@ -100,7 +101,8 @@ def test_a_family_says_nothing_that_is_not_read() -> None:
         names = ("title", "document", "variant", "variants", "ablation", "ablations")
         assert family.keys() <= set(names)
         for table in (family.get("variant", {}), *family["variants"].values()):
-            assert table.keys() <= printed | {"like", "before", "each", "set", "released", "hub"}
+            changes = {"like", "stages", "before", "each", "set"}
+            assert table.keys() <= printed | changes | {"released", "hub"}
         for table in (family.get("ablation", {}), *family.get("ablations", {}).values()):
             assert table.keys() <= printed | {"base", "set", "training", "released"}
 

@@ -22,7 +22,13 @@ def _document(block: dict[str, Any], **stage: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "block", [{"kind": "conv", "expansion": 2}, {"kind": "bottleneck"}], ids=str
+    "block",
+    [
+        {"kind": "conv", "expansion": 2},
+        {"kind": "bottleneck"},
+        {"kind": "inverted_bottleneck", "squeeze": 0.5},
+    ],
+    ids=str,
 )
 def test_class_tokens_pass_by_a_convolutional_layer(block: dict[str, Any]) -> None:
     site = Site(grid=Grid(3, 4), incoming_dim=8, dim=8, class_tokens=2)

@@ -88,7 +88,11 @@ def test_channels_in_another_order_compute_the_same(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "embed",
-    [{"kind": "none"}, {"kind": "bottleneck", "stride": 1}, {"kind": "bottleneck", "stride": 2}],
+    [
+        {"kind": "none"},
+        *({"kind": "bottleneck", "stride": stride} for stride in (1, 2)),
+        *({"kind": "inverted_bottleneck", "stride": stride} for stride in (1, 2)),
+    ],
     ids=str,
 )
 def test_so_they_do_where_a_stream_goes_through_an_embed(embed: Mapping[str, Any]) -> None:

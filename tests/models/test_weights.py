@@ -134,6 +134,10 @@ def resnet_case(*, change: Callable[[State], State] = dict) -> Case:
     return case("resnet_torchvision", spec, theirs.eval(), change=change)
 
 
+def mobilenet_case(layout: str, name: str) -> Case:
+    return case(layout, changed(name, resolution=64), timm_network(name))
+
+
 def in_memory_case() -> Case:
     theirs = transformers_network(f"DeiT{_TEACHER}", "DeiTConfig", **SMALL_DEIT)
     found = case("vit_transformers_5", small_deit(2), theirs)
@@ -199,6 +203,11 @@ CASES: dict[str, Callable[[], Case]] = {
         small_deit(2, classifiers=1), "DeiTForImageClassification"
     ),
     "vit_transformers_5": in_memory_case,
+    "mobilenetv3_timm": lambda: mobilenet_case("mobilenetv3_timm", "mobilenetv3_small_050"),
+    "mobilenetv4_timm": lambda: mobilenet_case("mobilenetv4_timm", "mobilenetv4_conv_small_050"),
+    "mobilenetv4_timm_with_attention": lambda: mobilenet_case(
+        "mobilenetv4_timm", "mobilenetv4_hybrid_medium"
+    ),
     "resnet_torchvision": resnet_case,
     "resnet_torchvision_without_counters": lambda: resnet_case(
         change=lambda state: {k: v for k, v in state.items() if "num_batches_tracked" not in k}
@@ -227,7 +236,11 @@ def test_every_layout_has_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    "network", ["levit_384", "cvt_w24_384", "deit_base_distilled", "resnet_50"]
+    "network",
+    [
+        *("levit_384", "cvt_w24_384", "deit_base_distilled", "resnet_50"),
+        *("mobilenetv3_large_100", "mobilenetv4_hybrid_medium"),
+    ],
 )
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:
     spec = published(network)

@@ -159,9 +159,9 @@ class CvtAttention(nn.Module):
         self.bias = AttentionBias.at(site, self.num_heads, keys=keys)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        q = self._heads(self.query(_projected(x, grid, self.query_map)))  # (B, h, T, d)
-        of_key = _projected(x, grid, self.key_map)  # (B, S, C)
-        of_value = of_key if self.value_map is None else _projected(x, grid, self.value_map)
+        q = self._heads(self.query(through_map(self.query_map, x, grid)))  # (B, h, T, d)
+        of_key = through_map(self.key_map, x, grid)  # (B, S, C)
+        of_value = of_key if self.value_map is None else through_map(self.value_map, x, grid)
         k = self._heads(self.key(of_key))  # (B, h, S, d)
         v = self._heads(self.value(of_value))
         bias = None if self.bias is None else self.bias()
@@ -169,10 +169,6 @@ class CvtAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-def _projected(x: Tensor, grid: Grid, projection: nn.Module) -> Tensor:
-    return x if isinstance(projection, nn.Identity) else through_map(projection, x, grid)
 
 
 def _pooled(size: int, kernel: int, stride: int, padding: int) -> int:

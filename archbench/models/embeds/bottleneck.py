@@ -2,8 +2,7 @@
 
 He et al. 2016 (arXiv:1512.03385), sec. 4.1 and fig. 5, right. A step of 2 is taken by the 3x3
 convolution, as torchvision's networks have it ("v1.5"), not by the first 1x1 as in the paper.
-Convolutions start normal with the gain of a ReLU by their outputs (He et al. 2015,
-arXiv:1502.01852, eq. 14).
+Convolutions start as ``init_convolutions`` says.
 """
 
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from archbench.models.convolution import (
     chain,
     chain_layers,
     count_chain,
+    init_convolutions,
 )
 from archbench.models.layer import DropPath, activation
 from archbench.models.part import Activation, Embed, Site, Stride, whole
@@ -98,11 +98,3 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.shortcut(x) + self.drop_path(self.branch(x)))
-
-
-def init_convolutions(network: nn.Module) -> nn.Module:
-    """A network of which every convolution starts as ResNet's do."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return network

@@ -1,7 +1,7 @@
 """ResNet's stem: a 7x7 convolution, batch norm, activation and a 3x3 maximum.
 
-He et al. 2016 (arXiv:1512.03385), sec. 3.3 and table 1; the convolution starts as in
-``archbench/models/embeds/bottleneck.py``.
+He et al. 2016 (arXiv:1512.03385), sec. 3.3 and table 1; the convolution starts as
+``init_convolutions`` says.
 """
 
 from dataclasses import dataclass, replace
@@ -12,8 +12,7 @@ from torch import nn
 
 from archbench.models.arithmetic import Work
 from archbench.models.channels import Channels
-from archbench.models.convolution import Convolution, chain, count_chain
-from archbench.models.embeds.bottleneck import init_convolutions
+from archbench.models.convolution import Convolution, chain, count_chain, init_convolutions
 from archbench.models.part import Activation, Embed, Grid, Site, choice
 
 _STEPS = {4: (2, 2), 2: (2, 1), 1: (1, 1)}
