@@ -87,6 +87,51 @@ def strided_map(x: Tensor, stride: int) -> Tensor:
     return x[:, :, ::stride, ::stride]
 
 
+def pooled(size: int, kernel: int, stride: int, padding: int) -> int:
+    """The side of what ``AveragePool`` makes of a side of a map."""
+    outputs = -(-(size + 2 * padding - kernel) // stride) + 1
+    # A last window that would begin in the padding beyond the map is left out.
+    return outputs - 1 if (outputs - 1) * stride >= size + padding else outputs
+
+
+class AveragePool(nn.AvgPool2d):
+    """Average pooling that rounds the map up: (B, C, H, W) to (B, C, H', W').
+
+    Zeros of the padding count, what of a window lies beyond them does not. Traced, it rounds down
+    on a map with more zeros behind it and corrects what then counts too much, as ncnn rounds up by
+    other rules: it begins windows beyond the map, and what lies beyond counts.
+    """
+
+    def __init__(self, kernel: int, stride: int, padding: int = 0) -> None:
+        super().__init__(kernel, stride, padding, ceil_mode=True)
+        self.sides = kernel, stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _JIT.is_tracing():
+            return super().forward(x)
+        kernel, stride, padding = self.sides
+        grid = map_grid(x)
+        # Of each window the rows, or columns, on the map or its padding.
+        rows, columns = inside = [
+            [
+                min(kernel, size + 2 * padding - stride * place)
+                for place in range(pooled(size, *self.sides))
+            ]
+            for size in grid
+        ]
+        if min(*rows, *columns) == kernel:
+            return F.avg_pool2d(x, kernel, stride, padding)
+        bottom, right = (
+            max(padding, stride * (len(windows) - 1) - padding + kernel - size)
+            for windows, size in zip(inside, grid, strict=True)
+        )
+        y = F.avg_pool2d(F.pad(x, (padding, right, padding, bottom)), kernel, stride)
+        shares = [[kernel**2 / (row * column) for column in columns] for row in rows]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", _JIT.TracerWarning)  # that they become constants
+            return y * torch.tensor([[shares]], dtype=x.dtype, device=x.device)
+
+
 def per_image(token: Tensor, sequence: Tensor) -> Tensor:
     """Class tokens (1, c, C) for each image of a sequence (B, T, C): (B, c, C).
 

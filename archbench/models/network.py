@@ -137,7 +137,8 @@ class Head(nn.Module):
         logits = tuple(classifier(x) for classifier, x in pairs)
         if len(logits) == 1:
             return logits[0]
-        return logits if self.training else torch.stack(logits).mean(dim=0)
+        # A sum, as converters take a mean over what is stacked before the images for one over them.
+        return logits if self.training else sum(logits[1:], logits[0]) / len(logits)
 
     def deployed(self) -> Head:
         """Itself, with several classifiers of the same pooled features made one."""

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from archbench.models import ArchSpec, build, count
+from archbench.models.layer import AveragePool
 from archbench.models.part import Grid, Site, part_of, part_spec
 from tests.models.foreign import randomise
 
@@ -19,6 +21,19 @@ def _document(block: dict[str, Any], **stage: Any) -> dict[str, Any]:
         "stages": [{"embed": embed, "block": block, "dim": 8, "depth": 1, **stage}],
         "head": {},
     }
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("sides", [(3, 5, 1), (3, 2, 1), (5, 2, 2), (2, 2, 0), (4, 4, 0)], ids=str)
+def test_average_pooling_computes_the_same_traced(sides: tuple[int, int, int]) -> None:
+    module = AveragePool(*sides).eval()
+    for grid in ((7, 9), (8, 16), (18, 33), (13, 5)):
+        images = torch.randn(2, 3, *grid)
+        traced = torch.jit.trace(module, images, check_trace=False)
+        expected = F.avg_pool2d(images, *sides, ceil_mode=True)
+        torch.testing.assert_close(traced(images), expected)
+        assert torch.equal(module(images), expected)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,15 @@ from archbench.models.arithmetic import Work, attention, linear, mlp, norm, tota
 from archbench.models.blocks.vit import TransformerBlock, transformer_channels
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import Attend, AttentionBias, init_linears, mlp_layers, through_map
+from archbench.models.layer import (
+    Attend,
+    AttentionBias,
+    AveragePool,
+    init_linears,
+    mlp_layers,
+    pooled,
+    through_map,
+)
 from archbench.models.part import (
     Activation,
     Grid,
@@ -117,7 +125,7 @@ class Spec(HeadedBlock):
         kernel, stride = self._window
         if self.projection == "depthwise":
             return self._depthwise(1, stride).outgoing(grid)
-        return Grid(*(_pooled(size, kernel, stride, kernel // 2) for size in grid))
+        return Grid(*(pooled(size, kernel, stride, kernel // 2) for size in grid))
 
     def map_projection(self, dim: int, *, of_query: bool) -> nn.Module:
         """What maps queries, or keys or values, before their linear layer."""
@@ -126,7 +134,7 @@ class Spec(HeadedBlock):
         kernel, stride = self._window
         if self.projection == "average":
             # It rounds the map up, as the released code's ``avg`` projection does.
-            return nn.AvgPool2d(kernel, stride, kernel // 2, ceil_mode=True)
+            return AveragePool(kernel, stride, kernel // 2)
         return ConvNorm(self._depthwise(dim, 1 if of_query else stride))
 
     def _depthwise(self, dim: int, stride: int) -> Convolution:
@@ -169,9 +177,3 @@ class CvtAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-def _pooled(size: int, kernel: int, stride: int, padding: int) -> int:
-    outputs = -(-(size + 2 * padding - kernel) // stride) + 1
-    # A last window that would begin in the padding beyond the map is left out.
-    return outputs - 1 if (outputs - 1) * stride >= size + padding else outputs

@@ -11,6 +11,7 @@ from torch import nn
 
 from archbench.models.arithmetic import Work, convolution
 from archbench.models.channels import Channels
+from archbench.models.layer import AveragePool
 from archbench.models.part import Embed, Site, Stride
 
 
@@ -34,6 +35,6 @@ class Spec(Embed):
 
     def module(self, site: Site) -> nn.Module:
         return nn.Sequential(
-            nn.AvgPool2d(self.stride, ceil_mode=True) if self.stride > 1 else nn.Identity(),
+            AveragePool(self.stride, self.stride) if self.stride > 1 else nn.Identity(),
             nn.Conv2d(site.incoming_dim, site.dim, 1),
         )
