@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import InexactError, wrong_type
+from archbench.errors import InexactError, UsageError, wrong_type
 from archbench.exactness import Standard
 from archbench.memory import keep_memory
 from archbench.models import kernels
@@ -63,6 +63,13 @@ class Deployed(nn.Module):
         self.keeps_memory = keeps_memory
 
     def forward(self, images: Tensor) -> Tensor:
+        if torch.compiler.is_exporting() and "packed" in self.summary():
+            raise UsageError(
+                "its weights are packed for this machine and for images of one size, which no file "
+                "holds",
+                place="a deployed network",
+                help="export archbench.fold(network), which computes the same anywhere",
+            )
         return self.network(images)
 
     def summary(self) -> dict[str, int]:

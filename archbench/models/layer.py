@@ -342,6 +342,8 @@ class Attend(nn.Module):
             is_training_here = q.requires_grad and q.is_cpu
             is_plain = bias is None and sizes(q)[-1] == sizes(v)[-1]
             kernel = "fused" if is_plain and not is_training_here else "products"
+        elif kernel == "by_image" and torch.compiler.is_exporting():
+            kernel = "products"  # the loop would run over so many images for ever
         return ATTENTION_KERNELS[kernel](q, k, v, bias, self.scale)
 
     def extra_repr(self) -> str:

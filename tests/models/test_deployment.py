@@ -229,6 +229,31 @@ def test_a_known_form_is_taken_without_a_race_and_an_unheard_of_one_is_not() -> 
     assert unheard_of.raced() == 3
 
 
+def test_a_deployed_network_is_exported_for_any_number_of_images_unless_it_is_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = build("levit_128s", seed=0)
+    randomise(network)
+    images = torch.randn(3, 3, 224, 224)
+    shapes = ({0: torch.export.Dim("batch")},)
+    for form in ("by_image", "fused"):
+        monkeypatch.setattr(Candidates, "fastest", favour(form))
+        deployed = deploy(network, images[:2], budget_s=0.0)
+        assert form in deployed.summary()
+        program = torch.export.export(deployed, (images[:2],), dynamic_shapes=shapes)
+        with torch.inference_mode():
+            found, expected = program.module()(images), deployed(images)
+        assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+@needs_packing
+def test_a_packed_network_is_not_exported() -> None:
+    deployed = deploy(nn.Sequential(nn.Linear(64, 64)), torch.randn(1, 4, 64), budget_s=0)
+    deployed.choices = tuple(choice._replace(chosen="packed") for choice in deployed.choices)
+    with pytest.raises(UsageError, match=r"packed for this machine .* archbench\.fold"):
+        torch.export.export(deployed, (torch.randn(1, 4, 64),))
+
+
 def test_a_layer_in_two_places_is_left_alone() -> None:
     shared = nn.Linear(4, 4)
     network = nn.Sequential(shared, shared, nn.Linear(4, 2))
