@@ -17,9 +17,11 @@ from archbench.models import ArchSpec, build, convert_weights, load_weights, sav
 from archbench.models.catalogue import published
 from archbench.models.deployment import deploy, deployment_error, fold
 from archbench.models.network import as_spec
+from archbench.models.weights.header import header
 from archbench.models.weights.layout import FileForm, layout, layouts, table
 from archbench.models.weights.load import describe_weights
 from archbench.models.weights.translation import skeleton, their_tensors
+from archbench.models.weights.weight_file import read_weights, write_safetensors
 from tests.models.foreign import (
     Logits,
     State,
@@ -289,6 +291,27 @@ def test_a_saved_network_knows_what_it_is(tmp_path: Path) -> None:
     loaded = load_weights(other, path)
     assert (loaded.layout, loaded.verified, loaded.fresh) == ("archbench", True, ())
     assert_same(other.state_dict(), network.state_dict())
+
+
+def test_a_converted_file_knows_its_training_and_its_classes(
+    tmp_path: Path, tiny: ArchSpec
+) -> None:
+    side, classes = tiny.resolution.height, tiny.num_classes
+    names = [f"class {number}" for number in range(classes)]
+    images = {"resolution": side, "resize": side, "mean": [0.5], "class_names": names}
+    told = {"data": "photos 0123", "epoch": "7", "accuracy": "0.5", "images": json.dumps(images)}
+    network, path, new = build(tiny, seed=0), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    write_safetensors(path, network.state_dict(), metadata={**header(tiny), **told})
+    convert_weights(path, new)
+    assert read_weights(new).metadata.items() >= told.items()
+    convert_weights(path, new, resolution=2 * side)
+    found = dict(read_weights(new).metadata)
+    assert json.loads(found["images"]) == {
+        **images, "resolution": 2 * side, "resize": 2 * side,
+    }  # fmt: skip
+    assert (found["data"], found["epoch"], "accuracy" in found) == ("photos 0123", "7", False)
+    convert_weights(path, new, classes=classes + 1)
+    assert json.loads(read_weights(new).metadata["images"]) == {**images, "class_names": []}
 
 
 def test_the_network_of_others_weights_is_found_by_its_size(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def command(
             told = progress if is_first else None
             weights = _trained(spec, told, folder=folder, settings=settings, **how)
         if is_first:
-            _tell(weights, network=network, folder=folder)
+            _tell(weights, network=network, data=how["data"], folder=folder)
     except KeyboardInterrupt as stop:
         ended = parked(
             stop,
@@ -167,16 +167,20 @@ def _trained(spec: ArchSpec, progress: console.Meter | None, *, recipe: str, **h
     )
 
 
-def _tell(weights: Weights, *, network: str, folder: Path) -> None:
+def _tell(weights: Weights, *, network: str, data: str, folder: Path) -> None:
     from archbench.report.findings import training as findings
 
     predict = command_line("archbench", "predict", weights.best, "PICTURES")
-    profile = command_line("archbench", "profile", network)
-    finding = findings.trained(weights.document(), next_step=f"{predict}, or {profile}")
-    console.tell(finding, files=_write(weights, network=network, folder=folder))
+    export = _export(weights, data=data)
+    finding = findings.trained(weights.document(), next_step=f"{predict}, or {export}")
+    console.tell(finding, files=_write(weights, network=network, data=data, folder=folder))
 
 
-def _write(weights: Weights, *, network: str, folder: Path) -> list[Path]:
+def _export(weights: Weights, *, data: str) -> str:
+    return command_line("archbench", "export", weights.best, "--to", "onnx", "--data", data)
+
+
+def _write(weights: Weights, *, network: str, data: str, folder: Path) -> list[Path]:
     """The page of a training with its tables, beside the weights; all that is there then."""
     from archbench.report.findings import training as findings
 
@@ -184,6 +188,7 @@ def _write(weights: Weights, *, network: str, folder: Path) -> list[Path]:
     commands = {
         "Measure its latency": command_line("archbench", "profile", network),
         "Classify pictures": command_line("archbench", "predict", weights.best, "PICTURES"),
+        "Write it for ONNX Runtime": _export(weights, data=data),
         "Look into its weights": command_line("archbench", "weights", "show", weights.best),
         "Write its weights under timm's names": command_line(
             "archbench", "weights", "convert", weights.best, "OUT.safetensors", "--to", "timm"

@@ -47,6 +47,30 @@ def source_of(file: WeightFile) -> dict[str, Any]:
     return source if isinstance(source, dict) else {}
 
 
+def texts_for(file: WeightFile, spec: ArchSpec, *, new_head: bool) -> dict[str, str]:
+    """What a file of ours says of its training and its images, as it holds for this spec.
+
+    Images come to its resolution. Under a new head their classes have no names, and the accuracy
+    is of the very network alone.
+    """
+    own, told = own_spec(file), file.metadata
+    if own is None:
+        return {}
+    is_same = own.resolution == spec.resolution and not new_head
+    known = ("data", "epoch", *(("accuracy", "images") if is_same else ()))
+    kept = {key: told[key] for key in known if key in told}
+    if is_same or "images" not in told:
+        return kept
+    try:
+        images = json.loads(told["images"])
+        side = spec.resolution.height
+        images["resize"] = round(images["resize"] * side / images["resolution"])
+        images |= {"resolution": side, **({"class_names": []} if new_head else {})}
+    except (LookupError, TypeError, ValueError, RecursionError, ArithmeticError) as error:
+        raise file.refused(f"what it says of its images cannot be read: {error}") from error
+    return {**kept, "images": json.dumps(images)}
+
+
 def _refuse_code(document: object) -> None:
     """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
     if isinstance(document, str) and document.startswith(OUTSIDE):

@@ -18,7 +18,7 @@ from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.header import header, own_spec, source_of
+from archbench.models.weights.header import header, own_spec, source_of, texts_for
 from archbench.models.weights.layout import OURS, FileForm, form_of, layout_for, layouts, table
 from archbench.models.weights.translation import (
     differing_fields,
@@ -182,7 +182,7 @@ def convert_weights(
     ``transformers``, ...; those that are read are seen from the names by default. The ``key`` is
     that of ``load_weights``. A resolution, height and width or a side, is interpolated to;
     ``classes`` drops the classifiers for fresh ones of so many classes. A file of ours keeps the
-    origin: where the source was fetched.
+    origin, where the source was fetched, and what a source of ours says of its training and images.
 
     Raises:
         ArchbenchError: As ``load_weights`` and ``save_weights`` do.
@@ -209,7 +209,8 @@ def convert_weights(
     if wanted == OURS:
         came: dict[str, Any] = {"file": file.path.name, "url": origin, "sha256": file.sha256}
         came |= {"layout": loaded.layout, "form": asdict(form)}
-        sha256 = _save(path, tensors, spec=spec, source=loaded.source or came)
+        texts = texts_for(file, spec, new_head=classes is not None)
+        sha256 = _save(path, tensors, spec=spec, source=loaded.source or came, texts=texts)
     else:
         form = _form_to_write(wanted, source=loaded.source)
         theirs = their_tensors(tensors, name=wanted, form=form, spec=spec)
@@ -333,14 +334,20 @@ def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bo
 
 
 def _save(
-    path: Path, tensors: Mapping[str, Tensor], *, spec: ArchSpec, source: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    spec: ArchSpec,
+    source: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
 ) -> str:
-    """Writes a file of ours and gives its sha256."""
+    """Writes a file of ours, with more texts in its header, and gives its sha256."""
     if path.suffix != ".safetensors":
         raise UsageError(
             f"{path.name} does not end in .safetensors, as our files do", place=str(path)
         )
-    metadata = {**header(spec), "source": json.dumps(source, sort_keys=True)}
+    origin = {"source": json.dumps(source, sort_keys=True)}
+    metadata = {**(texts or {}), **header(spec), **origin}
     return write_safetensors(path, tensors, metadata=metadata)
 
 
