@@ -12,39 +12,32 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from archbench.analysis.statistics import wilson
-from archbench.data import Data, Split, name_of
+from archbench.data import Data
 from archbench.errors import (
     NETWORK_FAULTS,
     ArchbenchError,
-    StorageError,
     UsageError,
     fault_text,
     unknown_name,
 )
-from archbench.evaluate.artifact import CARD, LIBRARIES, RUNTIMES, SCHEMA, pass_of, read_card
-from archbench.evaluate.classifier import Classifier, TrainedNetwork
+from archbench.evaluate.artifact import LIBRARIES, RUNTIMES, pass_of
+from archbench.evaluate.card import CARD, begun, inscription
+from archbench.evaluate.classifier import TrainedNetwork
+from archbench.evaluate.expected import Expected, RealImages, tested
 from archbench.evaluate.library import InLibrary, write_module, write_timm, write_transformers
-from archbench.evaluate.proxy import open_data
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, Runnable, prepared, write_artifact
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.machine import capture_environment, torch_threads
-from archbench.models import count, fold
+from archbench.measure.machine import torch_threads
+from archbench.models import fold
 from archbench.progress import Progress, no_progress
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Conditions, Measurement
 
-COMPARED = 256
-"""Held-out images on which the answers of an artifact are compared with the network's."""
-CALIBRATED = 256
-"""Training images on which int8 is calibrated."""
 BUDGET_S = 10.0
-_TESTED = 10_000
-_EAGER_BATCH = 32
+_OPERATORS = ("operators", "operators_delegated", "operators_outside", "delegate_calls")
 _WRITERS = {"hf": write_transformers, "python": write_module, "timm": write_timm}
 
 
@@ -71,16 +64,6 @@ class Asked:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pictures:
-    """Images of a data set as a network takes them: for calibration, and held-out ones."""
-
-    name: str
-    calibration: Tensor  # (N, 3, R, R), normalised
-    test: Split  # bytes, in the middle square of which the network looks
-    digest: str
-
-
 def export(
     model: TrainedNetwork,
     *,
@@ -105,18 +88,19 @@ def export(
     """
     _check(formats, asked, data=data)
     tell = on_progress or no_progress
-    card = _begun(folder, model)
-    pictures = _pictures(data, model, on_progress=tell) if data is not None else None
-    known = _Expected.of(model, pictures, tell=tell)
+    card = begun(folder, model)
+    pictures = RealImages.of(data, model, on_progress=tell) if data is not None else None
+    known = Expected.of(model, pictures, tell=tell)
     card["accuracy"] = known.accuracy
-    card["environment"] = capture_environment().document()
     for wanted in formats:
         tell(f"exporting to {wanted}", 0, 0)
         card["failed"] = [one for one in card["failed"] if one["format"] != wanted]
         try:
             # Threads of torch's that still spin would be taken for the runtime's own.
             with torch_threads(asked.threads):
-                entry = _exported(model, wanted, folder=folder, asked=asked, known=known, tell=tell)
+                entry = _exported(
+                    model, wanted, folder=folder, asked=asked, known=known, card=card, tell=tell
+                )
         except ArchbenchError as error:
             failure = {"reason": error.message, "help": error.help or ""}
         except NETWORK_FAULTS as error:
@@ -146,125 +130,14 @@ def _check(formats: Sequence[str], asked: Asked, *, data: Data | None) -> None:
         )
 
 
-def _begun(folder: Path, model: TrainedNetwork) -> dict[str, Any]:
-    """The card of the folder, which is made; with the artifacts of these weights that lie there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cannot make the folder: {error.strerror}"
-        raise StorageError(message, place=str(folder)) from error
-    kept, content = read_card(folder), model.content()
-    if kept is not None and kept["weights"]["content"] != content:
-        raise UsageError(
-            f"the folder holds the network {kept['name']} with other weights",
-            place=str(folder),
-            help="name another folder with --out",
-        )
-    spec, work = model.spec, count(model.spec)
-    return {
-        "schema": SCHEMA,
-        "name": model.name,
-        "digest": spec.digest,
-        "spec": spec.to_document(),
-        "num_classes": spec.num_classes,
-        "params": work.params,
-        "macs": work.macs,
-        "stages": [
-            f"{stage.embed.kind} to {stage.grid} x {stage.dim} channels"
-            + (f", {len(stage.blocks)} {stage.blocks[0].kind} blocks" if stage.blocks else "")
-            for stage in spec.resolved().stages
-        ],
-        "weights": {"content": content, **model.origin},
-        "preparation": model.preparation.document(),
-        "accuracy": None,
-        "artifacts": kept["artifacts"] if kept else [],
-        "failed": kept["failed"] if kept else [],
-    }
-
-
-def _pictures(data: Data, model: TrainedNetwork, *, on_progress: Progress) -> _Pictures:
-    prepared_as, spec = model.preparation, model.spec
-    name = name_of(data, resolution=prepared_as.resize)
-    dataset = open_data(name, resolution=prepared_as.resize, progress=on_progress)
-    names = prepared_as.class_names
-    if dataset.num_classes != spec.num_classes or (names and names != dataset.class_names):
-        raise UsageError(
-            f"the data have the classes {', '.join(dataset.class_names[:5])}"
-            f"{', ...' if dataset.num_classes > 5 else ''}, and the network was trained on others",
-            place="--data",
-            help="name the data of its training",
-        )
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(dataset.train), generator=generator)[:CALIBRATED]
-    images = dataset.train.images[order]
-    return _Pictures(
-        name=dataset.name,
-        digest=dataset.digest,
-        calibration=prepared_as.normalised(prepared_as.middle(images)),
-        test=dataset.test,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Expected:
-    """What the network itself answers, in PyTorch's eager mode, on the images to compare on."""
-
-    images: Tensor  # (N, 3, R, R), normalised
-    logits: Tensor  # (N, K)
-    on: str
-    pictures: _Pictures | None
-    accuracy: dict[str, Any] | None
-
-    @classmethod
-    def of(
-        cls, model: TrainedNetwork, pictures: _Pictures | None, *, tell: Progress
-    ) -> "_Expected":
-        eager = model.classifier()
-        if pictures is None:
-            side = model.preparation.resolution
-            images = torch.randn(8, 3, side, side, generator=torch.Generator().manual_seed(0))
-            return cls(
-                images=images, logits=eager.logits(images), on="noise", pictures=None, accuracy=None
-            )
-        found = model.preparation
-        images = found.normalised(found.middle(pictures.test.images[:COMPARED]))
-        return cls(
-            images=images,
-            logits=eager.logits(images),
-            on=f"held-out images of {pictures.name}",
-            pictures=pictures,
-            accuracy=_accuracy(eager, pictures, tell=tell),
-        )
-
-
-def _accuracy(classifier: Classifier, pictures: _Pictures, *, tell: Progress) -> dict[str, Any]:
-    """The share of the held-out images that are classified rightly, with its interval."""
-    test, rights = pictures.test, 0
-    number = min(len(test), _TESTED)
-    for start in range(0, number, _EAGER_BATCH):
-        tell("testing on held-out images", start, number)
-        part = slice(start, min(start + _EAGER_BATCH, number))
-        images = classifier.preparation.middle(test.images[part])
-        logits = classifier.logits(classifier.preparation.normalised(images))
-        rights += int((logits.argmax(dim=1) == test.labels[part]).sum())
-    share = wilson(rights, number)
-    return {
-        "value": share.value,
-        "low": share.low,
-        "high": share.high,
-        "num_images": number,
-        "data": pictures.name,
-        "data_digest": pictures.digest,
-    }
-
-
 def _exported(
     model: TrainedNetwork,
     wanted: str,
     *,
     folder: Path,
     asked: Asked,
-    known: _Expected,
+    known: Expected,
+    card: Mapping[str, Any],
     tell: Progress,
 ) -> dict[str, Any]:
     """One format, written beside its place, run, and put there when it is sound."""
@@ -274,47 +147,55 @@ def _exported(
     try:
         write = _in_library if wanted in LIBRARIES else _in_runtime
         entry, opened, run = write(model, wanted, made, asked=asked, known=known)
+        entry |= {
+            "format": wanted,
+            "precision": asked.precision,
+            "batch": asked.batch if wanted in RUNTIMES else None,
+        }
         batch = None if wanted in LIBRARIES else asked.batch or 1
         classifier = replace(model.classifier(), form=wanted, run=run, batch=batch)
-        entry |= {"compared": _compared(classifier, known)}
-        accuracy = None
-        if asked.precision == "int8" and known.pictures is not None:
-            accuracy = _accuracy(classifier, known.pictures, tell=tell)
-        latency = None
+        entry |= {"compared": known.compared(classifier.logits), "accuracy": None, "latency": None}
+        if not is_plain and known.pictures is not None:
+            entry["accuracy"] = tested(classifier, known.pictures, tell=tell)
         if asked.latency:
             tell(f"timing {wanted}", 0, 0)
             latency = _latency(opened, entry["conditions"], on_progress=tell)
-        made.chmod(0o755)
+            entry["latency"] = latency.to_document()
+        first = made / entry.pop("first")
+        if write_metadata := getattr(_backend(wanted), "write_metadata", None):
+            write_metadata(first, inscription(card, entry))
+        entry |= {"folder": home.name, **_files(made, first=first)}
         _put(made, home)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    files = sorted(path for path in home.rglob("*") if path.is_file())
-    first = home / entry["first"] if entry["first"] else None
+    return entry
+
+
+def _files(folder: Path, *, first: Path) -> dict[str, Any]:
+    """The files of a folder, the first one first, and their size."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     files.sort(key=lambda path: path != first)
     return {
-        "format": wanted,
-        "folder": home.name,
-        "files": [str(path.relative_to(home)) for path in files],
+        "files": [str(path.relative_to(folder)) for path in files],
         "bytes": sum(path.stat().st_size for path in files),
-        "precision": asked.precision,
-        "batch": asked.batch if wanted in RUNTIMES else None,
-        **{key: value for key, value in entry.items() if key != "first"},
-        "accuracy": accuracy,
-        "latency": latency.to_document() if latency else None,
     }
+
+
+def _backend(wanted: str) -> Any:
+    """The backend that runs the files of a format; None of those that a library loads."""
+    return BACKENDS.load(RUNTIMES[wanted]) if wanted in RUNTIMES else None
 
 
 _Written = tuple[dict[str, Any], Runnable, Callable[[Tensor], Tensor]]
 
 
 def _in_runtime(
-    model: TrainedNetwork, wanted: str, made: Path, *, asked: Asked, known: _Expected
+    model: TrainedNetwork, wanted: str, made: Path, *, asked: Asked, known: Expected
 ) -> _Written:
     """A file of a runtime, opened there and compared with eager on the first image."""
     conditions = asked.conditions(RUNTIMES[wanted], side=model.preparation.resolution)
-    backend = BACKENDS.load(conditions.backend)
-    path = made / f"model{backend.SUFFIX}"
+    path = made / f"model{_backend(wanted).SUFFIX}"
     network, number = fold(model.network), conditions.batch
     example = known.images[:1].repeat(number, 1, 1, 1)  # its own memory, which is written into
     images = None
@@ -330,15 +211,20 @@ def _in_runtime(
         dynamic_batch=asked.batch is None,
     )
     opened = prepared(network, example, conditions=conditions, artifact=path)
-    kept = ("operators_delegated", "operators_outside", "delegate_calls", "layers_run_in")
     return (
         {
             "first": path.name,
             "library": "",
             "conditions": asdict(conditions),
             "ran_in": opened.precision,
-            "operators": {key: opened.details[key] for key in kept if key in opened.details},
-            "notes": [],
+            "operators": {
+                key: opened.details[key]
+                for key in (*_OPERATORS, "layers_run_in")
+                if key in opened.details
+            },
+            "notes": []
+            if hasattr(_backend(wanted), "write_metadata")
+            else [f"its files have no place for classes and preparation: keep {CARD} with them"],
         },
         opened,
         pass_of(opened, path, conditions=conditions),
@@ -346,12 +232,14 @@ def _in_runtime(
 
 
 def _in_library(
-    model: TrainedNetwork, wanted: str, made: Path, *, asked: Asked, known: _Expected
+    model: TrainedNetwork, wanted: str, made: Path, *, asked: Asked, known: Expected
 ) -> _Written:
     """Files of a library of PyTorch, as loaded by it, run in its eager mode."""
     if asked.precision != "fp32":
+        able = [one for one in RUNTIMES if asked.precision in _backend(one).PRECISIONS["cpu"]]
         raise UsageError(
-            f"its files hold fp32, not {asked.precision}", help="leave --precision out"
+            f"its files hold fp32, not {asked.precision}",
+            help=f"{asked.precision}: {', '.join(able)}",
         )
     write = _WRITERS[wanted]
     found: InLibrary = write(model.network, made, preparation=model.preparation)
@@ -371,21 +259,6 @@ def _in_library(
     return entry, opened, found.run
 
 
-def _compared(classifier: Classifier, known: _Expected) -> dict[str, Any]:
-    """How far the answers are from the network's: the largest difference, over the largest one."""
-    logits = classifier.logits(known.images)
-    if not bool(logits.isfinite().all()):
-        raise RuntimeError("its answers are not finite")
-    difference = (logits - known.logits).abs().max() / known.logits.abs().max().clamp(min=1e-30)
-    same = (logits.argmax(dim=1) == known.logits.argmax(dim=1)).float().mean()
-    return {
-        "on": known.on,
-        "num_images": len(known.images),
-        "largest_difference": float(difference),
-        "agreement": float(same) if known.pictures is not None else None,
-    }
-
-
 def _latency(
     opened: Runnable, conditions: Mapping[str, Any], *, on_progress: Progress
 ) -> Measurement:
@@ -397,6 +270,7 @@ def _latency(
 
 def _put(made: Path, home: Path) -> None:
     """The folder in its place, what was there before taken away once the new one is there."""
+    made.chmod(0o755)
     if not home.exists():
         made.rename(home)
         return

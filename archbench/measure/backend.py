@@ -7,8 +7,6 @@ A backend is a file of ``archbench/measure/backends``. It holds
   ``portable`` where it takes the folded network and chooses for itself;
 - ``NEEDS``, where it needs libraries: each with the extra that brings it;
 - ``COMPILES_ON``, where it needs a C++ compiler: the devices on which it does;
-- ``TOLERANCE``, where functions of its are less precise than its products: what its output may
-  differ from eager's by, over the largest one;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 A backend that runs a file, the artifact, holds in place of ``prepare``
@@ -19,7 +17,9 @@ A backend that runs a file, the artifact, holds in place of ``prepare``
   iterable of batches (B, 3, H, W);
 - ``open_artifact(path, example, *, conditions)``: the artifact ready to be run, as `Runnable`;
 - ``DYNAMIC_BATCH``, true where ``write`` takes ``dynamic_batch=True``, for an artifact that runs
-  any number of images.
+  any number of images;
+- ``write_metadata(path, text)`` and ``read_metadata(path)``, where its files have a place for a
+  text about the network; what is read of a file without one is empty.
 
 What holds for all of them is done here once: the refusals, the time that preparing takes, and the
 comparison with eager.
@@ -194,7 +194,10 @@ def prepared(
     # The network as it is, where it lies.
     own = next((one for one in network.parameters() if one.is_floating_point()), example)
     standard = Standard(network, example.to(own.device, own.dtype))
-    limit = max(LIMITS[found.precision], getattr(BACKENDS.load(name), "TOLERANCE", 0.0))
+    # The weights of a file are in the precision asked for, whatever its products are computed in.
+    has_file = hasattr(BACKENDS.load(name), "open_artifact")
+    stored = conditions.precision if has_file else found.precision
+    limit = max(LIMITS[found.precision], LIMITS[stored])
     error = checked_error(standard, output, precision=found.precision, backend=name, limit=limit)
     if conditions.device == "cpu" and conditions.threads == 1:  # timed by this thread's CPU time
         before, everyone = own_cpu(), all_cpu()

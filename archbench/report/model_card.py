@@ -20,20 +20,21 @@ logits = session.run(None, {{session.get_inputs()[0].name: images}})[0]
     "openvino": """\
 import openvino
 
-model = openvino.Core().compile_model("{file}", "CPU")
+settings = {{"INFERENCE_PRECISION_HINT": "{kept}"}}
+model = openvino.Core().compile_model("{file}", "CPU", settings)
 logits = model(images)[0]
 """,
     "exported": """\
 import torch
 
 model = torch.export.load("{file}").module()
-logits = model(torch.from_numpy(images)).detach().numpy()
+logits = model(torch.from_numpy(images){to_half}).detach().numpy()
 """,
     "aotinductor": """\
 import torch
 
 model = torch._inductor.aoti_load_package("{file}")
-logits = model(torch.from_numpy(images)).float().numpy()
+logits = model(torch.from_numpy(images){to_half}).float().numpy()
 """,
     "litert": """\
 from ai_edge_litert.interpreter import Interpreter
@@ -48,6 +49,7 @@ logits = model.get_tensor(model.get_output_details()[0]["index"])
 import ncnn
 
 net = ncnn.Net()
+net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = {half}
 net.load_param("{file}")
 net.load_model("{other}")
 extractor = net.create_extractor()
@@ -90,6 +92,15 @@ from model import Model
 logits = Model()(torch.from_numpy(images)).numpy()
 """,
 }
+
+_INSIDE = {
+    "executorch": "XNNPACK",
+    "litert": "XNNPACK",
+    "ncnn": "ncnn's layers",
+    "onnx": "the CPU provider",
+    "openvino": "compiled kernels",
+}
+"""What runs the operators that a runtime takes."""
 
 
 def readme(card: Card) -> str:
@@ -164,7 +175,8 @@ def _table(card: Card) -> str:
             _accuracy(one["accuracy"]) if one["accuracy"] else number.NOT_THERE,
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    notes = [f"- {one['format']}: {note}" for one in card["artifacts"] for note in one["notes"]]
+    notes = [f"- {text}" for one in card["artifacts"] if (text := operators(one))]
+    notes += [f"- {one['format']}: {note}" for one in card["artifacts"] for note in one["notes"]]
     environment = card.get("environment") or {}
     threads = {one["conditions"]["threads"] for one in card["artifacts"]}
     lines += [
@@ -177,6 +189,27 @@ def _table(card: Card) -> str:
         *notes,
     ]
     return "\n".join(lines)
+
+
+def operators(one: Mapping[str, Any]) -> str:
+    """How many operators the runtime of an artifact took, and how many it left outside, in words.
+
+    Empty where the runtime does not tell.
+    """
+    found = one["operators"]
+    if "operators_outside" not in found:
+        return ""
+    outside, of = found["operators_outside"], ""
+    total = found.get("operators") or outside + found.get("operators_delegated", 0)
+    if total > outside:
+        of = f" of {total}"
+    calls, products = found.get("delegate_calls"), found.get("layers_run_in")
+    return (
+        f"{one['format']} {one['precision']}: {outside}{of} operators run outside "
+        f"{_INSIDE[one['format']]}"
+        + (f", which is called {number.plural(calls, 'time')}" if calls is not None else "")
+        + (f"; its products run in {products}" if products else "")
+    )
 
 
 def _images(card: Card) -> str:
@@ -217,14 +250,20 @@ def _loading(card: Card) -> list[str]:
             continue
         settings = ", ".join(f"{key}={value!r}" for key, value in one.get("settings", {}).items())
         files = [f"{one['folder']}/{name}" for name in one["files"]]
+        is_half = one["precision"] == "fp16"
         code = template.format(
             file=files[0],
             other=files[-1],
             folder=one["folder"],
             kind=one.get("kind", ""),
+            half=is_half,
+            to_half=".half()" if is_half else "",
+            kept="f16" if is_half else "f32",
             settings=settings,
             classes=card["num_classes"],
         )
+        if (one["batch"] or 1) > 1:
+            code = f"images = images.repeat({one['batch']}, 0)  # it takes so many\n{code}"
         title = f"{one['format']}, {one['precision']}"
         sections.append(f"## Load it: {title}\n\n```python\n{code}print(logits.argmax(1))\n```")
     return sections

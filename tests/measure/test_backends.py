@@ -32,7 +32,8 @@ from archbench.measure.backend import (
 )
 from archbench.measure.backends import aotinductor, eager
 from archbench.measure.machine import pinned
-from archbench.models import build, fold
+from archbench.models import as_spec, build, fold
+from archbench.models.layer import AveragePool
 from archbench.study.environment import usable_cores
 from archbench.study.measurement import Conditions
 from tests.models.parts import amplify, random_spec
@@ -45,6 +46,15 @@ def has(name: str, attribute: str, precision: str = "fp32") -> bool:
     """Whether a backend holds an attribute, and computes a precision on a CPU."""
     backend = BACKENDS.load(name)
     return hasattr(backend, attribute) and precision in backend.PRECISIONS.get("cpu", ())
+
+
+def with_attribute(attribute: str, precision: str = "fp32") -> list[object]:
+    """Every backend that holds an attribute and computes a precision on a CPU."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if name in COMPILING else [])
+        for name in BACKENDS.names
+        if has(name, attribute, precision)
+    ]
 
 
 def cases(*, device: str, have: str = "FORM") -> list[object]:
@@ -126,7 +136,7 @@ def test_an_artifact_that_was_kept_runs_as_one_that_is_not(
     assert found.details["artifact_bytes"] == pytest.approx(size, rel=0.01)  # names are in it
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS.names if has(name, "DYNAMIC_BATCH")])
+@pytest.mark.parametrize("name", with_attribute("DYNAMIC_BATCH"))
 def test_an_artifact_of_a_dynamic_batch_runs_any_number_of_images(
     name: str, tmp_path: Path
 ) -> None:
@@ -138,7 +148,57 @@ def test_an_artifact_of_a_dynamic_batch_runs_any_number_of_images(
         prepared(network, example[:number], conditions=conditions, artifact=path)
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS.names if has(name, "write", "int8")])
+@pytest.mark.parametrize("name", with_attribute("open_artifact"))
+def test_a_pass_of_an_artifact_reads_the_images(name: str, tmp_path: Path) -> None:
+    conditions, network = usable(name, "fp32"), small().eval()
+    path = tmp_path / f"network{BACKENDS.load(name).SUFFIX}"
+    write_artifact(network, EXAMPLE, path=path, conditions=conditions)
+    opened = BACKENDS.load(name).open_artifact(path, EXAMPLE, conditions=conditions)
+    assert opened.images is not None
+    other = torch.randn(EXAMPLE.shape, generator=torch.Generator().manual_seed(1))
+    for images in (EXAMPLE, other, EXAMPLE):
+        opened.images.copy_(images)
+        assert Standard(network, images).error(opened.run()) < 1e-5
+
+
+@pytest.mark.parametrize("name", with_attribute("write_metadata"))
+def test_a_file_keeps_a_text_and_computes_the_same(name: str, tmp_path: Path) -> None:
+    conditions, network, backend = usable(name, "fp32"), small().eval(), BACKENDS.load(name)
+    path, text = tmp_path / f"network{backend.SUFFIX}", '{"classes": ["käse", "<&\\"]}' * 99
+    write_artifact(network, EXAMPLE, path=path, conditions=conditions)
+    before = prepared(network, EXAMPLE, conditions=conditions, artifact=path)
+    assert backend.read_metadata(path) == ""
+    backend.write_metadata(path, text)
+    assert backend.read_metadata(path) == text
+    after = prepared(network, EXAMPLE, conditions=conditions, artifact=path)
+    assert (after.error, after.details) == (before.error, before.details)
+
+
+@pytest.mark.parametrize("sides", [(3, 5, 1), (3, 2, 1), (2, 2, 0)], ids=str)
+def test_ncnn_rounds_a_pooled_map_up_as_pytorch_does(sides: tuple[int, int, int]) -> None:
+    conditions = usable("ncnn", "fp32")
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), AveragePool(*sides), nn.Conv2d(8, 4, 1)).eval()
+    found = prepared(network, torch.randn(2, 3, 18, 33), conditions=conditions)
+    assert found.error is not None
+    assert found.error < 1e-5
+
+
+def test_ncnn_takes_the_mean_of_two_classifiers() -> None:
+    conditions = usable("ncnn", "fp32")
+    document = {**as_spec("deit_tiny_distilled").to_document(), "resolution": 32}
+    document["stages"][0]["depth"] = 1
+    network = fold(build(document, num_classes=5, seed=0))
+    prepared(network, torch.randn(2, 3, 32, 32), conditions=conditions)
+
+
+@pytest.mark.parametrize("name", ["executorch", "litert", "ncnn", "onnxruntime", "openvino"])
+def test_operators_left_outside_are_counted(name: str) -> None:
+    found = prepared(small().eval(), EXAMPLE, conditions=usable(name, "fp32")).details
+    inside = int(found.get("operators", found.get("operators_delegated", 1)))
+    assert 0 <= int(found["operators_outside"]) <= 2 < 2 + inside
+
+
+@pytest.mark.parametrize("name", with_attribute("write", "int8"))
 def test_int8_is_calibrated_on_the_images_given(name: str, tmp_path: Path) -> None:
     conditions, network, errors = usable(name, "int8"), small().eval(), []
     generator = torch.Generator().manual_seed(0)
@@ -175,13 +235,13 @@ def test_an_artifact_that_cannot_be_written_leaves_what_was_there(
     [
         ("eager", "network.pt2", False, "eager: it runs no file; use aotinductor, .*openvino"),
         ("aotinductor", "network.onnx", False, r"network\.onnx does not end in \.pt2"),
-        ("aotinductor", "network.pt2", True, "its file has a fixed batch; use .*onnxruntime"),
+        ("executorch", "network.pte", True, "its file has a fixed batch; use .*onnxruntime"),
     ],
 )
 def test_an_artifact_that_cannot_be_is_refused(
     backend: str, file: str, dynamic_batch: bool, told: str, tmp_path: Path
 ) -> None:
-    conditions, path = Conditions(backend=backend), tmp_path / file
+    conditions, path = usable(backend, "fp32"), tmp_path / file
     with pytest.raises(UsageError, match=told):
         write_artifact(
             small(), EXAMPLE, path=path, conditions=conditions, dynamic_batch=dynamic_batch

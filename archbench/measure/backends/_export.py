@@ -1,5 +1,7 @@
 """A network as PyTorch's exported program, from which the files of other runtimes are made."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -19,3 +21,14 @@ def exported_program(
         example = torch.cat((example, example))  # a single image would be taken for a constant
     with torch.no_grad(), evaluating(network):
         return torch.export.export(network, (example,), dynamic_shapes=shapes)
+
+
+class InHalf(nn.Module):
+    """A copy of a network that computes in fp16, and takes and gives fp32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.half()).float()

@@ -27,15 +27,27 @@ def write_onnx(
 
 
 def mixed(
-    run: Callable[[], object], layers: Counter[str], *, asked: str, images: Tensor | None = None
+    run: Callable[[], object],
+    layers: Counter[str],
+    *,
+    operators: int,
+    outside: int,
+    asked: str,
+    images: Tensor,
 ) -> Runnable:
     """A network whose layers run in several precisions, named by that of most of them.
 
     Layers are those with products. Where nothing is known of them, it is the precision asked for.
+    Of so many operators those outside are not run by the runtime's own kernels for this processor.
     """
+    kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(layers.items()))
     return Runnable(
         run=run,
         precision=layers.most_common(1)[0][0] if layers else asked,
         images=images,
-        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
+        details={
+            "operators": operators,
+            "operators_outside": outside,
+            **({"layers_run_in": kinds} if kinds else {}),
+        },
     )

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Runnable, computed_precision, dtype_of, placed
+from archbench.measure.backends._archive import read_metadata as read_metadata
+from archbench.measure.backends._archive import write_metadata as write_metadata
 from archbench.measure.backends._export import exported_program
 from archbench.study.measurement import Conditions
 
@@ -14,6 +16,7 @@ PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 COMPILES_ON = ("cpu", "cuda")
 FORM = "portable"
 SUFFIX = ".pt2"
+DYNAMIC_BATCH = True
 
 
 def write(
@@ -23,6 +26,7 @@ def write(
     path: Path,
     conditions: Conditions,
     images: Iterable[Tensor],
+    dynamic_batch: bool = False,
 ) -> None:
     """Exported and compiled for this processor.
 
@@ -31,7 +35,8 @@ def write(
     """
     from torch._inductor import aoti_compile_and_package
 
-    program = exported_program(*placed(network, example, conditions=conditions))
+    ready, inputs = placed(network, example, conditions=conditions)
+    program = exported_program(ready, inputs, dynamic_batch=dynamic_batch)
     aoti_compile_and_package(program, package_path=str(path), inductor_configs={"freezing": True})
 
 

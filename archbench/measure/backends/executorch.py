@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Runnable
-from archbench.measure.backends._export import exported_program
+from archbench.measure.backends._archive import read_metadata as read_metadata
+from archbench.measure.backends._archive import write_metadata as write_metadata
+from archbench.measure.backends._export import InHalf, exported_program
 from archbench.study.measurement import Conditions
 
 NEEDS = {"executorch": "executorch"}
-PRECISIONS = {"cpu": ("fp32",)}
+PRECISIONS = {"cpu": ("fp32", "fp16")}
 FORM = "portable"
 SUFFIX = ".pte"
 
@@ -31,7 +33,8 @@ def write(
 
     aten = torch.ops.aten
     taken = {aten.split_with_sizes.default: _slices, aten.matmul.default: _batched_product}
-    program = exported_program(network, example).run_decompositions(taken)
+    ready = InHalf(network) if conditions.precision == "fp16" else network
+    program = exported_program(ready, example).run_decompositions(taken)
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     path.write_bytes(edge.to_executorch().buffer)
 
@@ -59,7 +62,7 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         "delegate_calls": calls.count("DelegateCall"),
         "operators_outside": calls.count("KernelCall"),
     }
-    return Runnable(run=run, precision="fp32", details=details, images=images)
+    return Runnable(run=run, precision=conditions.precision, details=details, images=images)
 
 
 def _slices(x: Tensor, sizes: list[int], dim: int = 0) -> list[Tensor]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Runnable, computed_precision, dtype_of, placed
+from archbench.measure.backends._archive import read_metadata as read_metadata
+from archbench.measure.backends._archive import write_metadata as write_metadata
 from archbench.measure.backends._export import exported_program
 from archbench.study.measurement import Conditions
 

@@ -16,8 +16,8 @@ from archbench.study.measurement import Conditions
 NEEDS = {"ncnn": "ncnn", "pnnx": "ncnn"}
 PRECISIONS = {"cpu": ("fp32", "fp16")}
 FORM = "portable"
-TOLERANCE = 1e-3  # its layer norm knows an inverse root of 14 bits on AVX-512
 SUFFIX = ".param"  # the layers; the weights lie in a .bin beside it
+DYNAMIC_BATCH = True  # as it takes image by image
 
 
 def write(
@@ -27,6 +27,7 @@ def write(
     path: Path,
     conditions: Conditions,
     images: Iterable[Tensor],
+    dynamic_batch: bool = False,
 ) -> None:
     """Traced by PyTorch for one image and converted; weights in fp16 where that is asked for.
 
@@ -89,7 +90,7 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
                 outputs.append(np.array(output))
         return [torch.from_numpy(np.stack(outputs)) for outputs in found]
 
+    # A file with layers that are not ncnn's is not written.
     number = int(path.read_text().splitlines()[1].split()[0])
-    return Runnable(
-        run=run, precision=conditions.precision, details={"layers": number}, images=images
-    )
+    details = {"operators": number, "operators_outside": 0}
+    return Runnable(run=run, precision=conditions.precision, details=details, images=images)

@@ -12,14 +12,17 @@ from torch import Tensor, nn
 
 from archbench.measure.backend import Runnable
 from archbench.measure.backends import _onnx
+from archbench.measure.backends._export import InHalf
+from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Conditions
 
 NEEDS = {"onnxruntime": "onnx", **_onnx.NEEDS}
-PRECISIONS = {"cpu": ("fp32", "int8")}  # it turns fp16 into fp32, and knows no bf16 here
+PRECISIONS = {"cpu": ("fp32", "fp16", "int8")}  # it knows no bf16 here
 FORM = "portable"
 SUFFIX = ".onnx"
 DYNAMIC_BATCH = True
 
+_PROVIDER = "CPUExecutionProvider"
 _IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"}
 _IN_FLOATS = {"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 
@@ -35,11 +38,15 @@ def write(
 ) -> None:
     """An ONNX file; int8 is ONNX Runtime's own static quantisation of it.
 
+    In fp16 the images and the outputs stay fp32. Where ONNX Runtime has no kernel in fp16, as on
+    x86, it computes in fp32.
+
     Raises:
         RuntimeError: ONNX Runtime cannot quantise it.
     """
     if conditions.precision != "int8":
-        _onnx.write_onnx(network, example, path=path, dynamic_batch=dynamic_batch)
+        ready = InHalf(network) if conditions.precision == "fp16" else network
+        _onnx.write_onnx(ready, example, path=path, dynamic_batch=dynamic_batch)
         return
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder, _as_runtime_error():
         plain = Path(folder) / "network.onnx"
@@ -66,9 +73,11 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         options.optimized_model_filepath = str(optimised)
         # Threads that go on spinning after a pass would take the core from what is timed next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         options.add_free_dimension_override_by_name("batch", len(example))
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=[_PROVIDER])
         layers = _precisions(optimised)
+        homes = [part.ep_name for part in session.get_provider_graph_assignment_info()]
         images = example.contiguous()
         outputs = [
             torch.empty([len(example) if isinstance(side, str) else side for side in entry.shape])
@@ -85,7 +94,31 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         session.run_with_iobinding(binding)
         return outputs
 
-    return _onnx.mixed(run, layers, asked=conditions.precision, images=images)
+    return _onnx.mixed(
+        run,
+        layers,
+        operators=len(homes),
+        outside=len(homes) - homes.count(_PROVIDER),
+        asked=conditions.precision,
+        images=images,
+    )
+
+
+def write_metadata(path: Path, text: str) -> None:
+    """Puts a text among the metadata of the file."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"archbench": text})
+    write_atomically(path, model.SerializeToString())
+
+
+def read_metadata(path: Path) -> str:
+    """The text that ``write_metadata`` put into the file; empty where there is none."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return next((one.value for one in model.metadata_props if one.key == "archbench"), "")
 
 
 def _quantised(plain: Path, images: Iterable[Tensor], *, path: Path) -> None:
@@ -110,10 +143,15 @@ def _precisions(path: Path) -> Counter[str]:
     """How many of the operators that hold products are left in each precision."""
     import onnx
 
-    operators = Counter(node.op_type for node in onnx.load(path).graph.node)
-    kinds = {"int8": _IN_INTEGERS, "fp32": _IN_FLOATS}
-    found = Counter({kind: sum(operators[name] for name in kinds[kind]) for kind in kinds})
-    return +found  # without those that are 0
+    graph = onnx.load(path).graph
+    halves = {one.name for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT16}
+    found: Counter[str] = Counter()
+    for node in graph.node:
+        if node.op_type in _IN_INTEGERS:
+            found["int8"] += 1
+        elif node.op_type in _IN_FLOATS:
+            found["fp32" if halves.isdisjoint(node.input) else "fp16"] += 1
+    return found
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,8 @@ DYNAMIC_BATCH = True
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _PRODUCTS = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution"}
+_NO_OPERATORS = {"Const", "Input", "Output"}
+_TOLD = {"layerType", "primitiveType", "runtimePrecision"}
 
 
 def write(
@@ -91,7 +94,39 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         request.infer()
         return outputs
 
-    return mixed(run, _precisions(compiled), asked=conditions.precision, images=images)
+    layers = [
+        {key: value.astype(str) for key, value in layer.get_rt_info().items() if key in _TOLD}
+        for layer in compiled.get_runtime_model().get_ops()
+    ]
+    kinds = [layer["runtimePrecision"] for layer in layers if layer["layerType"] in _PRODUCTS]
+    operators = [layer for layer in layers if layer["layerType"] not in _NO_OPERATORS]
+    return mixed(
+        run,
+        Counter(_NAMES.get(kind, kind) for kind in kinds),
+        operators=len(operators),
+        outside=sum(layer["primitiveType"].startswith("ref") for layer in operators),
+        asked=conditions.precision,
+        images=images,
+    )
+
+
+def write_metadata(path: Path, text: str) -> None:
+    """Puts a text into the runtime information of the model; its weights stay as they are."""
+    ov = _silent("openvino")
+    model = _core(ov).read_model(path)
+    model.set_rt_info(text, ["archbench"])
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder, path.name)
+        ov.serialize(model, made, made.with_suffix(".bin"))
+        for file in Path(folder).iterdir():
+            file.replace(path.with_name(file.name))
+
+
+def read_metadata(path: Path) -> str:
+    """The text that ``write_metadata`` put into the model; empty where there is none."""
+    model = _core(_silent("openvino")).read_model(path)
+    known = model.has_rt_info(["archbench"])
+    return str(model.get_rt_info(["archbench"]).astype(str)) if known else ""
 
 
 def _core(ov: Any) -> openvino.Core:
@@ -142,14 +177,3 @@ def _silent(name: str) -> Any:
         del sys.modules[reporter]
         if before is not None:
             sys.modules[reporter] = before
-
-
-def _precisions(compiled: openvino.CompiledModel) -> Counter[str]:
-    """How many of the layers that hold products run in each precision."""
-    infos = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ops()]
-    kinds = [
-        str(info["runtimePrecision"].astype(str))
-        for info in infos
-        if info["layerType"].astype(str) in _PRODUCTS
-    ]
-    return Counter(_NAMES.get(kind, kind) for kind in kinds)

@@ -6,6 +6,7 @@ from typing import Any
 from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
+from archbench.report.model_card import operators
 
 
 def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Finding:
@@ -26,7 +27,7 @@ def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Find
             [
                 f"differences are on {' and '.join(sorted(compared))}" if compared else "",
                 *(f"{one['format']}: {note}" for one in artifacts for note in one["notes"]),
-                *(_operators(one) for one in artifacts),
+                *(operators(one) for one in artifacts),
                 *(_reason(one) for one in artifacts),
                 *(_failure(one) for one in document["failed"]),
                 f"written: {folder}",
@@ -50,20 +51,6 @@ def _row(one: Mapping[str, Any]) -> dict[str, object]:
         else number.NOT_THERE,
         "accuracy": number.percent(accuracy["value"]) if accuracy else number.NOT_THERE,
     }
-
-
-def _operators(one: Mapping[str, Any]) -> str:
-    """How much of the network the runtime took, where it tells."""
-    found = one["operators"]
-    if "operators_outside" in found:
-        calls, outside = found["delegate_calls"], found["operators_outside"]
-        return (
-            f"{one['format']} runs the network in {number.plural(calls, 'call')} of its delegate "
-            f"and {number.plural(outside, 'operator')} outside"
-        )
-    if "layers_run_in" in found:
-        return f"{one['format']} runs its products in: {found['layers_run_in']}"
-    return ""
 
 
 def _reason(one: Mapping[str, Any]) -> str:
