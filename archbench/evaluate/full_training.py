@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from archbench.data.picture import Preparation
-from archbench.data.stream import Stream, open_stream
+from archbench.data.stream import HeldOutShare, Stream, open_stream
 from archbench.evaluate.given_teacher import given_teacher
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import begun_document
@@ -73,7 +73,7 @@ def full_training(request: TrainingRequest, *, recipe: FullRecipe, stack: ExitSt
         lambda: begun_document(request.folder, asked=asked, more=lambda: {"processes": world()}),
         device=torch.device(device),
     )
-    images = _held_out(stream, recipe=recipe)
+    images = _held_out(stream.test, stream=stream, recipe=recipe)
     return Training(
         network=network,
         loop=lambda checkpoint, on_point: train_fully(
@@ -91,6 +91,7 @@ def full_training(request: TrainingRequest, *, recipe: FullRecipe, stack: ExitSt
         ),
         facts=facts,
         texts=texts_of(network.spec, data=data, images=images),
+        validation=_held_out(stream.validation, stream=stream, recipe=recipe),
         held_out=images,
     )
 
@@ -114,7 +115,7 @@ def _stream(request: TrainingRequest, *, recipe: FullRecipe) -> Stream:
     )
 
 
-def _held_out(stream: Stream, *, recipe: FullRecipe) -> HeldOut:
+def _held_out(share: HeldOutShare, *, stream: Stream, recipe: FullRecipe) -> HeldOut:
     how = recipe.augmentation
     preparation = Preparation(
         resolution=stream.resolution,
@@ -124,8 +125,5 @@ def _held_out(stream: Stream, *, recipe: FullRecipe) -> HeldOut:
         class_names=stream.class_names,
     )
     return HeldOut(
-        batches=stream.test.batches,
-        num_images=len(stream.test),
-        preparation=preparation,
-        path=stream.test.path,
+        batches=share.batches, num_images=len(share), preparation=preparation, path=share.path
     )

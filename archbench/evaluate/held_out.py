@@ -1,4 +1,4 @@
-"""How good is a trained network on the held-out test images, and where is it wrong?
+"""How good is a trained network on images that it never saw, and where is it wrong?
 
 B images of a batch, S side, K classes.
 """
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from archbench.analysis.confusion import class_results, confused_pairs, confusion_matrix
 from archbench.analysis.statistics import Estimate, wilson
-from archbench.data import DataSet, normalise
+from archbench.data import DataSet, Split, normalise
 from archbench.data.picture import Preparation
 from archbench.data.thumbnail import thumbnail
 from archbench.progress import Progress, no_progress
@@ -30,7 +30,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """The held-out test images: so many, in batches, and what is to be known of them.
+    """Images of a share that nothing is trained on: so many, in batches, and what is known of them.
 
     ``path`` says where an image lies, by its number, if it is known.
     """
@@ -62,6 +62,11 @@ class HeldOutResult:
     images: HeldOut
     predictions: tuple[Prediction, ...]
     thumbnails: dict[int, bytes]
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Whether each image is taken for its own class, by number."""
+        return tuple(one.predicted == one.label for one in self.predictions)
 
     def document(self) -> dict[str, Any]:
         """All numbers but those of single images, JSON-able.
@@ -162,9 +167,9 @@ def held_out_result(
     return HeldOutResult(images=images, predictions=tuple(found), thumbnails=shown)
 
 
-def held_out(dataset: DataSet) -> HeldOut:
-    """The held-out images of a data set, as its networks are validated on them."""
-    split = dataset.test
+def held_out(dataset: DataSet, *, share: Literal["test", "validation"] = "test") -> HeldOut:
+    """The images of a share of a data set, as its networks are validated on them."""
+    split: Split = getattr(dataset, share)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(split), _BATCH):

@@ -50,8 +50,8 @@ class Weights:
     """Files of a training's best weights, the first of equals, and of its last; its whole curve.
 
     The network is what was asked for, the facts what was trained, on what and how, JSON-able.
-    ``tested`` is what the best weights, of ``best_epoch``, make of the held-out test images; None
-    where ``on_point`` ended the training.
+    ``validated`` and ``tested`` are what the best weights, of ``best_epoch``, make of the images
+    to validate on and of the held-out ones; None where ``on_point`` ended the training.
     """
 
     best: Path
@@ -60,6 +60,7 @@ class Weights:
     best_epoch: int
     network: ArchSpec
     facts: Mapping[str, Any]
+    validated: HeldOutResult | None
     tested: HeldOutResult | None
 
     def document(self) -> dict[str, Any]:
@@ -194,15 +195,18 @@ def train_network(
             on_note=on_note,
         )
         processes.close()
-        found = None
+        found: list[HeldOutResult | None] = [None, None]
         if kept.ended and is_first:
             load_weights(training.network, kept.best)
-            found = held_out_result(
-                training.network,
-                training.held_out,
-                device=request.device,
-                on_progress=on_data or no_progress,
-            )
+            found = [
+                held_out_result(
+                    training.network,
+                    images,
+                    device=request.device,
+                    on_progress=on_data or no_progress,
+                )
+                for images in (training.validation, training.held_out)
+            ]
     return Weights(
         best=kept.best,
         last=kept.last,
@@ -210,7 +214,8 @@ def train_network(
         best_epoch=kept.best_epoch,
         network=request.target,
         facts=training.facts,
-        tested=found,
+        validated=found[0],
+        tested=found[1],
     )
 
 
@@ -269,6 +274,7 @@ def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
         ),
         facts=facts,
         texts=texts_of(network.spec, data=data, images=images),
+        validation=held_out(dataset, share="validation"),
         held_out=images,
     )
 

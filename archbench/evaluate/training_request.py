@@ -128,13 +128,14 @@ class Training:
     """A network that is ready to be trained, and how.
 
     The facts say what is trained on what and how, JSON-able. The texts stand in the headers of
-    its weights.
+    its weights. Of its images it has those to validate on and the held-out ones.
     """
 
     network: Network
     loop: Loop
     facts: Mapping[str, Any]
     texts: Mapping[str, str]
+    validation: HeldOut
     held_out: HeldOut
 
 
