@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
+from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of
+from archbench.analysis.axis_change import AxisChange, axis_changes, dearer
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import (
     DRAWS,
@@ -68,18 +68,6 @@ class Trade:
     choice: Choice | None  # who would be picked; None where nothing keeps it
     accuracy: Estimate | None = None  # its accuracy less that of the pick
     cost: float | None = None  # its cost less that of the pick, in its own unit; None where unknown
-
-
-@dataclass(frozen=True, kw_only=True)
-class AxisChange:
-    """One change of one axis."""
-
-    axis: str
-    before: Any  # the design's value; None where the axis is not active
-    after: Any
-    trial: int | None  # the trial that differs in nothing else; None where the model foretells it
-    accuracy: Estimate  # less that of the design
-    cost: float | None  # likewise, in the cost's own unit; None where it was not measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +139,9 @@ class _Picker:
             as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
-            changes=self._changes(chosen.record),
+            changes=axis_changes(
+                chosen.record, trials=self._trials, model=self._model, cost=self._cost
+            ),
         )
 
     def _ranked(self, wish: Wish) -> tuple[list[Choice], Floats]:
@@ -238,44 +228,8 @@ class _Picker:
             value=value,
             choice=other,
             accuracy=Estimate.of_draws(drawn[:, 1] - drawn[:, 0]),
-            cost=self._dearer(chosen.record, other.record),
+            cost=dearer(chosen.record, other.record, cost=self._cost),
         )
-
-    def _changes(self, record: TrialRecord) -> list[AxisChange]:
-        """Single changes from a design: those that trials show, and what the model says of others.
-
-        The model knows values that some trial has, and nothing of a combination that no trial has.
-        The largest changes come first.
-        """
-        ended = [other for other in self._trials if is_trained(other)]
-        shown = [
-            (axes[0], other.choices.get(axes[0]), other)
-            for other in ended
-            if len(axes := _differing(record.choices, other.choices)) == 1
-        ]
-        foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
-        unseen = [{**record.choices, axis: to} for axis, to in foretold]
-        numbers = [record.number, *(other.number for _, _, other in shown)]
-        rng = np.random.default_rng(3)
-        drawn = self._model.draw(DRAWS, of=numbers, unseen=unseen, rng=rng)
-        every = [*shown, *((axis, after, None) for axis, after in foretold)]
-        found = [
-            AxisChange(
-                axis=axis,
-                before=record.choices.get(axis),
-                after=after,
-                trial=other.number if other else None,
-                accuracy=Estimate.of_draws(drawn[:, place] - drawn[:, 0]),
-                cost=self._dearer(record, other) if other else None,
-            )
-            for place, (axis, after, other) in enumerate(every, start=1)
-        ]
-        return sorted(found, key=lambda change: -abs(change.accuracy.value))
-
-    def _dearer(self, one: TrialRecord, other: TrialRecord) -> float | None:
-        """The cost of the other less that of the one; None where one is not known."""
-        before, after = (objective_value(record, self._cost) for record in (one, other))
-        return None if before is None or after is None else after - before
 
     def _nothing(self, wish: Wish) -> NegativeResultError:
         nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
@@ -326,20 +280,3 @@ def _unit(values: Floats) -> Floats:
     """The values in the span of their means, so that it goes from 0 to 1."""
     means = values.mean(axis=0)
     return np.asarray((values - means.min()) / (float(np.ptp(means)) or 1.0))
-
-
-def _foretold(
-    record: TrialRecord, ended: Sequence[TrialRecord], *, known: Sequence[tuple[str, Any]]
-) -> list[tuple[str, Any]]:
-    """Changes to values that other trials have, of axes that are active in the design."""
-    found: list[tuple[str, Any]] = []
-    for axis, before in record.choices.items():
-        for other in ended:
-            change = axis, other.choices.get(axis, before)
-            if change[1] != before and change not in known and change not in found:
-                found.append(change)
-    return found
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return [axis for axis in {**one, **other} if one.get(axis) != other.get(axis)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from archbench.analysis.axis_change import AxisChange
 from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
-from archbench.analysis.pick import AxisChange
 from archbench.analysis.statistics import Estimate
 from archbench.models import ArchSpec
 from archbench.report.element import ReportTable

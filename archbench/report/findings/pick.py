@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from archbench.analysis.pick import AxisChange, Choice, Pick, Trade, Wish
+from archbench.analysis.axis_change import AxisChange
+from archbench.analysis.pick import Choice, Pick, Trade, Wish
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
