@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from archbench.search.bayes.cost_aware import CostAwareSampler as CostAwareSampler
     from archbench.search.certificate import certify as certify
     from archbench.search.confirmation import confirm as confirm
+    from archbench.search.retraining import retrain as retrain
     from archbench.search.run import search as search
     from archbench.space.space import SearchSpace as SearchSpace
 

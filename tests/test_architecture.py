@@ -207,7 +207,7 @@ REGISTRIES = set(ENTRIES.split())
 
 SUBJECTS = """
 ablation bottleneck catalogue certificate comparison doctor export front importance parts pick
-profile progress pruning remeasure run space study training
+profile progress pruning remeasure retraining run space study training
 """
 """What several rooms are about: derived in one, told in another, asked for in a third."""
 

@@ -17,6 +17,7 @@ from archbench.analysis.front_probability import (
     limit_chances,
     near_front,
 )
+from archbench.analysis.retraining import FullResult
 from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader, as_study
 from archbench.bounds import is_finite
@@ -44,7 +45,8 @@ class Wish:
 
     # cost to the most that it may be; the most accurate within is wanted
     limits: Mapping[str, float] = field(default_factory=dict)
-    accuracy: float | None = None  # the least proxy accuracy; then the cheapest is wanted
+    # the least accuracy, in full training of designs that had one; then the cheapest is wanted
+    accuracy: float | None = None
     is_knee: bool = False  # whether the point is wanted from which on more cost buys least
     sure: float = SURE  # how probable it must be that limits and accuracy are kept
 
@@ -57,6 +59,7 @@ class Choice:
     accuracy: Estimate  # corrected for noise between seeds
     keeps: float  # probability that it keeps what was asked for
     on_front: float  # probability that it belongs on the study's front
+    in_full: FullResult | None  # what it reached in full training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +88,70 @@ class Pick:
     changes: Sequence[AxisChange]  # what single changes do from here
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A design to be trained in full."""
+
+    record: TrialRecord
+    is_pick: bool  # or was named by hand
+    chance: float  # how probable it is that it is as good as a pick
+
+
 @one_thread()
 def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
     """The design of a study, or of that in a folder, to take, and what else could be had.
+
+    Of the designs that were trained in full the accuracy in that training counts, among themselves:
+    it decides between the most accurate by the short trainings and the others, where that is one.
 
     Raises:
         NegativeResultError: No design keeps what was asked for; the nearest is named.
         StorageError: There is no study, or it cannot be read.
         UsageError: The wish is none, limits what is no cost, or asks for what is not finite.
     """
+    _check(wish)
+    return _Picker(as_study(study)).pick(wish)
+
+
+@one_thread()
+def finalists(study: StudyReader, wishes: Sequence[Wish], *, top: int) -> list[Finalist]:
+    """The picks of some wishes by the short trainings alone, and runners-up, ``top`` in all.
+
+    After the picks comes the ancestor of the study, where it is a candidate that keeps a wish and
+    may belong on the front, then those whose order with a pick is most in doubt.
+
+    Raises:
+        NegativeResultError: No design keeps a wish.
+        UsageError: There are more picks, or a wish is none.
+    """
+    for wish in wishes:
+        _check(wish)
+    picker, found = _Picker(study), dict[int, Finalist]()
+    for wish in wishes:
+        for one in picker.rivals(wish):
+            known = found.get(one.record.number)
+            if known is None or (known.is_pick, known.chance) < (one.is_pick, one.chance):
+                found[one.record.number] = one
+    picks = sum(one.is_pick for one in found.values())
+    if picks > top:
+        raise UsageError(
+            f"{picks} designs are picks of their own, and {top} are to be trained",
+            place="--top",
+            help=f"use {picks} or more, or name fewer limits",
+        )
+    digest = (study.header.get("ancestor") or {}).get("digest")
+    near = {number for number, _ in study.others_with_a_chance()}
+    near |= {record.number for record in study.front_records()}
+
+    def order(one: Finalist) -> tuple[bool, bool, float, int]:
+        number = one.record.number
+        is_ancestor = one.record.digest == digest and number in near
+        return not one.is_pick, not is_ancestor, -one.chance, number
+
+    return sorted(found.values(), key=order)[:top]
+
+
+def _check(wish: Wish) -> None:
     if not isinstance(wish, Wish):
         raise wrong_type(wish, place="wish", allowed="an archbench.Wish")
     for name in wish.limits:
@@ -103,7 +161,6 @@ def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
     for name, value in wishes.items():
         if value is not None and not is_finite(value):
             raise UsageError(f"{value} is not a finite number", place=name)
-    return _Picker(as_study(study)).pick(wish)
 
 
 class _Picker:
@@ -123,12 +180,17 @@ class _Picker:
         self._model: AccuracyModel = accuracy_model_of(self._trials)
         self._moments = self._model.moments()
         self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
+        self._full = study.retraining
 
     def pick(self, wish: Wish) -> Pick:
         choices, worth = self._ranked(wish)
         if not choices:
             raise self._nothing(wish)
         chosen, runner_up = choices[0], choices[1] if len(choices) > 1 else None
+        as_good = float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None
+        if runner_up and _is_by_accuracy(wish) and chosen.in_full and runner_up.in_full:
+            assert self._full is not None, "it has their results"
+            as_good = self._full.chance(runner_up.in_full, over=chosen.in_full)
         worse, better = self._other_wishes(wish, chosen)
         return Pick(
             wish=wish,
@@ -136,7 +198,7 @@ class _Picker:
             chosen=chosen,
             admitted=len(self._admitted(wish)),
             runner_up=runner_up,
-            as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
+            as_good=as_good,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
             changes=axis_changes(
@@ -144,14 +206,37 @@ class _Picker:
             ),
         )
 
-    def _ranked(self, wish: Wish) -> tuple[list[Choice], Floats]:
-        """Who keeps a wish, best first, with draws of what they are worth by it."""
+    def rivals(self, wish: Wish) -> list[Finalist]:
+        """Who keeps a wish, by the short trainings alone, the pick first.
+
+        Raises:
+            NegativeResultError: Nobody does.
+        """
+        choices, worth = self._ranked(wish, follows=False)
+        if not choices:
+            raise self._nothing(wish)
+        chances = np.mean(worth >= worth[:, :1], axis=0).tolist()
+        return [
+            Finalist(record=choice.record, is_pick=place == 0, chance=chances[place])
+            for place, choice in enumerate(choices)
+        ]
+
+    def _ranked(self, wish: Wish, *, follows: bool = True) -> tuple[list[Choice], Floats]:
+        """Who keeps a wish, best first, with draws of what they are worth by the short trainings.
+
+        Where it ``follows`` full trainings, those who had one come in the order of these, if they
+        are to be accurate and one of them is the best by the short ones.
+        """
         admitted = self._admitted(wish)
         among = sorted(admitted, key=lambda kept: -self._expected(kept[0], wish))[:_DRAWN]
         if not among:
             return [], np.zeros((DRAWS, 0))
         worth = self._worth([record for record, _ in among], wish)
-        order = np.argsort(-worth.mean(axis=0), kind="stable")
+        order = [int(place) for place in np.argsort(-worth.mean(axis=0), kind="stable")]
+        in_full = [self._in_full(record) for record, _ in among]
+        if follows and _is_by_accuracy(wish) and in_full[order[0]]:
+            reached = {p: -one.accuracy.value for p, one in enumerate(in_full) if one is not None}
+            order.sort(key=lambda place: reached.get(place, 0.0))
         found = self._study.front_probabilities
         choices = [
             Choice(
@@ -159,8 +244,9 @@ class _Picker:
                 accuracy=found.accuracy[record.number],
                 keeps=keeps,
                 on_front=found.on_front[record.number],
+                in_full=in_full[place],
             )
-            for record, keeps in (among[place] for place in order)
+            for place, (record, keeps) in ((place, among[place]) for place in order)
         ]
         return choices, worth[:, order]
 
@@ -184,6 +270,8 @@ class _Picker:
         if wish.accuracy is None:
             return chance
         mean, sd = self._moments[record.number]
+        if (full := self._in_full(record)) is not None:
+            mean, sd = full.accuracy.value, full.accuracy.standard_error
         return chance * 0.5 * math.erfc((wish.accuracy - mean) / sd / math.sqrt(2))
 
     def _expected(self, record: TrialRecord, wish: Wish) -> float:
@@ -195,7 +283,7 @@ class _Picker:
         """Draws of what each is worth by the wish, more being better, (draws, records)."""
         rng = np.random.default_rng(1)
         accuracy = self._model.draw(DRAWS, of=[r.number for r in records], rng=rng)
-        if wish.accuracy is None and not wish.is_knee:
+        if _is_by_accuracy(wish):
             return accuracy
         cost = np.column_stack(
             [cost_draws(record, self._cost, draws=DRAWS, rng=rng) for record in records]
@@ -221,15 +309,24 @@ class _Picker:
         if not choices:
             return Trade(name=name, value=value, choice=None)
         other = choices[0]
-        numbers = [chosen.record.number, other.record.number]
-        drawn = self._model.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
         return Trade(
             name=name,
             value=value,
             choice=other,
-            accuracy=Estimate.of_draws(drawn[:, 1] - drawn[:, 0]),
+            accuracy=self._gain(chosen, other),
             cost=dearer(chosen.record, other.record, cost=self._cost),
         )
+
+    def _in_full(self, record: TrialRecord) -> FullResult | None:
+        return self._full.result_of(record.number) if self._full else None
+
+    def _gain(self, chosen: Choice, other: Choice) -> Estimate:
+        """The accuracy of the other less that of the pick, in full where both were trained so."""
+        if self._full and chosen.in_full and other.in_full:
+            return self._full.difference(chosen.in_full, other.in_full)
+        numbers = [chosen.record.number, other.record.number]
+        drawn = self._model.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
+        return Estimate.of_draws(drawn[:, 1] - drawn[:, 0])
 
     def _nothing(self, wish: Wish) -> NegativeResultError:
         nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
@@ -258,6 +355,11 @@ class _Picker:
         costs = [((objective_value(record, n) or math.inf) - v) / v for n, v in wish.limits.items()]
         lacks = (wish.accuracy or 0.0) - self._moments[record.number][0]
         return max([*costs, lacks])
+
+
+def _is_by_accuracy(wish: Wish) -> bool:
+    """Whether the most accurate is wanted."""
+    return wish.accuracy is None and not wish.is_knee
 
 
 def step_of(name: str, value: float) -> float:

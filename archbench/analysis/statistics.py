@@ -30,6 +30,11 @@ class Estimate:
     high: float
 
     @property
+    def standard_error(self) -> float:
+        """A normal distribution of this standard deviation has an interval as wide."""
+        return (self.high - self.low) / 2 / NORMAL_95
+
+    @property
     def is_resolved(self) -> bool:
         """Whether the interval leaves out 0, so that the sign is known."""
         return self.low > 0 or self.high < 0

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from archbench.analysis.certificate import Certificate, subject_of
 from archbench.analysis.importance import Insight
+from archbench.analysis.retraining import KEY, Retraining
 from archbench.analysis.tables import (
     TableName,
     accuracy_standard_error,
@@ -22,7 +24,7 @@ from archbench.analysis.tables import (
 )
 from archbench.analysis.verdict import StudyFacts, confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
-from archbench.study.connection import read, read_kind
+from archbench.study.connection import read, read_header, read_kind
 from archbench.study.planned import refuse_planned
 from archbench.study.study_folder import DATABASE, path_of
 from archbench.study.trial import TrialRecord
@@ -80,6 +82,17 @@ def insight(study: StudyReader | Path | str) -> Insight:
         StorageError: There is no study, or it cannot be read.
     """
     return as_study(study).insight
+
+
+def retrained_under(certificate: Certificate) -> list[Retraining]:
+    """What studies beside a certificate that it holds for reached in full training, by name."""
+    subject, found = certificate.header["subject"], []
+    for file in sorted(certificate.path.resolve().parent.glob(f"*/{DATABASE}")):
+        with suppress(StorageError):  # of what cannot be read nothing is known
+            header = read_header(file)
+            if subject and KEY in header and json.loads(json.dumps(subject_of(header))) == subject:
+                found.append(open_study(file.parent).retraining)
+    return [one for one in found if one is not None]
 
 
 def _is_search(file: Path) -> bool:
@@ -148,6 +161,7 @@ class StudyReader(StudyFacts):
             "limits": dict(self.rule.limits),
             "insight": self.insight.document(),
             "certificate": asdict(self.certificate) if self.certificate else None,
+            "retraining": self.retraining.document() if self.retraining else None,
             "references": [
                 {
                     "name": reference.name,

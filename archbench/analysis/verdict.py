@@ -12,6 +12,7 @@ from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import SURE, FrontProbabilities, front_probabilities
 from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
+from archbench.analysis.retraining import Retraining, retraining_of
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 from archbench.study.objective import OBJECTIVES, objective_value
@@ -70,6 +71,12 @@ class StudyFacts:
     def certificate(self) -> CertificateSummary | None:
         """The newest certificate beside the study that holds for its space and proxy."""
         return find_certificate(self.path.resolve().parent, subject_of(self.header))
+
+    @cached_property
+    def retraining(self) -> Retraining | None:
+        """What its best designs reached in full training; None where none was trained so."""
+        sure = self.front_probabilities
+        return retraining_of(self.header, self._snapshot.trials, path=self.path, sure=sure)
 
     @cached_property
     def insight(self) -> Insight:
@@ -136,7 +143,7 @@ def verdict(study: StudyFacts) -> str:
     reason = no_front_reason(study)
     if reason is not None:
         return f"There is no front: {reason}."
-    told = (_found, ancestor_in_words, _sure, _disturbed, certified, _meaning)
+    told = (_found, ancestor_in_words, _sure, _disturbed, certified, _in_full, _meaning)
     sentences = (tell(study) for tell in told)
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -165,6 +172,15 @@ def certified(study: StudyFacts) -> str:
     told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
     trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
     return f"{told}{trust}."
+
+
+def _in_full(study: StudyFacts) -> str:
+    """Whether the order of the best held in full training; empty where nobody looked."""
+    found = study.retraining
+    if found is None:
+        return ""
+    tau = f"{found.tau_text[:1].upper()}{found.tau_text[1:]}"
+    return f"In full training ({found.how}): {found.sentence}{tau and f' {tau}.'}"
 
 
 def ancestor_in_words(study: StudyFacts) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.cli import console
 from archbench.command_line import command_line
 from archbench.errors import MissingError, SpecError, StorageError, UsageError
 
@@ -61,8 +62,8 @@ def opened(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec | 
 def weights(text: str, *, results: Path) -> Path:
     """The file of weights that a text names: its path, or ``STUDY:TRIAL`` whose weights were kept.
 
-    Of a trial that was trained with several seeds they are those of the highest validation
-    accuracy.
+    Of a trial that was trained in full they are those of that training, which is said; of one that
+    was trained with several seeds those of the highest validation accuracy.
 
     Raises:
         MissingError: There is no such file, or no weights of the trial are kept.
@@ -80,11 +81,19 @@ def weights(text: str, *, results: Path) -> Path:
         return Path(text)
     from archbench.analysis.study import open_study
     from archbench.search.kept_weights import earlier_weights, kept_weights
+    from archbench.study.atomic_file import require_own
     from archbench.study.trial import final_accuracies
 
     path, number = trial
     study = open_study(path)
     record, seeds = study.trial(number), int(study.header["proxy"]["seeds"])
+    retraining = study.retraining
+    full = retraining.result_of(number) if retraining else None
+    if retraining and full and full.best_file.is_file():
+        require_own(full.best_file)
+        if not console.is_json():
+            console.note(f"{text}: the weights of its training in full ({retraining.how})")
+        return full.best_file
     files = kept_weights(path, record, num_seeds=seeds) or earlier_weights(
         record, header=study.header, num_seeds=seeds
     )

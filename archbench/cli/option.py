@@ -55,6 +55,11 @@ def batches(text: str) -> tuple[int, ...]:
     return tuple(_whole(part, name="batch") for part in text.split(","))
 
 
+def trials(text: str) -> tuple[int, ...]:
+    """Numbers of trials with commas between them, as ``3,7,9``."""
+    return tuple(_whole(part, name="seed") for part in text.split(","))
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between them, as ``eager,openvino``, each once."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))

@@ -10,7 +10,7 @@ from archbench.command_line import command_line
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
 from archbench.report.finding import page
-from archbench.report.findings import front
+from archbench.report.findings import front, retraining
 from archbench.report.findings.importance import what_matters
 from archbench.report.findings.parts import where_time_goes
 from archbench.report.html import Markup, html, one_line
@@ -62,6 +62,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
     return {
         "front": (title, [_figure(summary), members]),
         **first,
+        "retrained": ("In full training", _in_full(summary)),
         "designs": ("The designs", _designs(summary)),
         "where": ("Where their time goes", where_time_goes(summary)),
         "references": ("Published networks, untrained", _references(summary)),
@@ -136,6 +137,11 @@ def _caption(summary: Summary) -> str:
         "on this data.",
     )
     return " ".join(word for word in words if isinstance(word, str))
+
+
+def _in_full(summary: Summary) -> list[Part]:
+    found = summary.study.retraining
+    return [f"{found.how}. {found.sentence}", *retraining.parts(found)] if found else []
 
 
 def _references(summary: Summary) -> list[Part]:

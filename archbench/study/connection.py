@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.study import rows
@@ -38,16 +38,24 @@ def read(path: Path | str, *, thorough: bool = False) -> Snapshot:
     return _at_one_moment(existing(path), content, thorough=thorough)
 
 
-def read_kind(path: Path | str) -> StudyKind:
-    """What a study is, told without reading its trials.
+def read_header(path: Path | str) -> dict[str, Any]:
+    """What the header of a study holds, read without its trials.
 
     Raises:
         StorageError: There is none, it is damaged, or a newer archbench wrote it.
     """
-    header = _at_one_moment(
+    return _at_one_moment(
         existing(path), lambda connection: loaded(connection, rows.header), thorough=False
     )
-    return cast(StudyKind, header.get("kind", "search"))
+
+
+def read_kind(path: Path | str) -> StudyKind:
+    """What a study is, told without reading its trials.
+
+    Raises:
+        StorageError: See ``read_header``.
+    """
+    return cast(StudyKind, read_header(path).get("kind", "search"))
 
 
 def _at_one_moment(path: Path, load: Callable[[sqlite3.Connection], _T], *, thorough: bool) -> _T:

@@ -7,7 +7,7 @@ whether it is true nobody can tell.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -174,6 +174,22 @@ _FORM = {
     "trial": (_COUNT, NoneType),
     "reason": str,
 }
+_RIGHT = {"right": _COUNT, "images": _SOME}
+_TRAINED = {
+    **dict.fromkeys(("epoch", "epochs"), _SOME),
+    "right": Word("([0-9a-f]{2})+"),
+    "test": (_RIGHT, NoneType),
+    "seconds": Number(0),
+}
+_RETRAINED = {
+    "name": Word("[0-9a-f]{16}"),
+    "how": {"recipe": str, "data": str, "epochs": _SOME, "resolution": (_SOME, NoneType)},
+    "data_digests": {str: str},
+    "num_validation": (_SOME, NoneType),
+    "trainings": [
+        {"trial": _COUNT, "seed": _COUNT, "ended": (_TRAINED, NoneType), "failure?": str}
+    ],
+}
 _ENVIRONMENT = {
     "cpu": str,
     "cores": _SOME,
@@ -214,6 +230,7 @@ HEADER: Mapping[Any, Any] = {
         {"front": [_COUNT], "settled": bool, "budget_s": Number(0), "spent_s": Number(0)},
         [_COUNT],
     ),
+    "retrained?": [_RETRAINED],
     "subject?": ({str: _ANY}, NoneType),
     "asked?": {str: _ANY},
     **dict.fromkeys(("seeds?", "seeds_asked?"), _SOME),
@@ -242,9 +259,17 @@ def check_header(header: Mapping[str, Any]) -> None:
             raise ValueError(f"the header wants {name} to be {way}")
     if "objectives" in header and (len(objectives) < 2 or "proxy_accuracy" not in objectives):
         raise ValueError("the header names no accuracy, or nothing beside it, as an objective")
+    for one in header.get("retrained", ()):
+        length = 2 * math.ceil((one["num_validation"] or 0) / 8)
+        if any(ended and len(ended["right"]) != length for ended in _ended(one)):
+            raise ValueError("the header has full trainings of another number of images")
     for rungs in [one["rungs"] for one in (proxy, proxy.get("recipe", {})) if "rungs" in one]:
         if not rungs or any(a >= b for a, b in pairwise(rungs)):
             raise ValueError(f"the header has the rungs {rungs!r:.40}, which do not rise")
+
+
+def _ended(retraining: Mapping[str, Any]) -> Iterator[Mapping[str, Any] | None]:
+    return (one["ended"] for one in retraining["trainings"])
 
 
 def require_entries(header: Mapping[str, Any], names: Iterable[str], *, place: Path) -> None:

@@ -30,10 +30,11 @@ BLOCKS = "blocks.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 WHERE = "where"
+RETRAINED = "retrained"
 LOCK = "owner.lock"
 WHERE_SCHEMA = "archbench.where/1"
 
-_FOLDERS = (CHECKPOINTS, REPORT, WHERE)
+_FOLDERS = (CHECKPOINTS, REPORT, WHERE, RETRAINED)
 _NUMBERS = (
     "ms", "macs", "operators", "weight_bytes", "activation_bytes", "gflops", "roof_share",
 )  # fmt: skip
@@ -240,6 +241,11 @@ def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None
             place=str(path),
             help="remove it, and run archbench profile STUDY:TRIAL --where again",
         ) from error
+
+
+def retrained_path(study: Path, name: str, trial: int, *, seed: int) -> Path:
+    """The folder of a full training of a trial, by the name of its retraining."""
+    return study / RETRAINED / name / f"trial-{trial}-seed-{seed}"
 
 
 @contextmanager

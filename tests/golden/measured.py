@@ -341,6 +341,21 @@ MEASURED = [
         values=(*RAN, r"trial_seconds|expected_seconds"),
     ),
     _trained(
+        name="retrain",
+        commands=(
+            "search toy.yaml",
+            "retrain toy --epochs 2 --top 2 --dry-run",
+            "retrain toy --epochs 2 --top 2",
+            "retrain toy --epochs 2 --top 2 --json",
+            "retrain toy --epochs 2 --trials 99",
+            "pick toy --macs 1G",
+            "report toy",
+            "ls results/toy",
+        ),
+        masks=TRAINED,
+        values=(*RAN, r"(?:.*\.)?seconds", r"seed_sd|designs\.\d+\.above_first\..*"),
+    ),
+    _trained(
         name="confirm",
         commands=(
             "search toy.yaml --trials 2",

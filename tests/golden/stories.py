@@ -18,8 +18,8 @@ limits: {latency_ms: 8}
 COMMANDS = (
     "ablate", "certify", "compare", "confirm", "doctor", "estimate", "export", "insight", "measure",
     "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
-    "search", "space", "space count", "space list", "space sample", "space show", "space validate",
-    "train", "weights", "weights convert", "weights fetch", "weights show",
+    "retrain", "search", "space", "space count", "space list", "space sample", "space show",
+    "space validate", "train", "weights", "weights convert", "weights fetch", "weights show",
 )  # fmt: skip
 
 BAD_SPACES = {
@@ -283,6 +283,10 @@ STORIES = [
             "pick nothing --accuracy 120",
             "pick nothing --latency 0",
             "pick nothing --knee --sure 100",
+            "retrain nothing",
+            "retrain nothing --trials 3,x",
+            "retrain nothing --trials 3 --latency 4",
+            "retrain nothing --top 0",
             "doctor --seconds 0",
         ),
         files={"results/empty/note.txt": "", "results/broken/study.db": "no database"},

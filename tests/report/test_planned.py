@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.ablation import Difference
-from archbench.analysis.certificate import certificate_bytes
+from archbench.analysis.certificate import certificate_bytes, subject_of
+from archbench.analysis.retraining import KEY
 from archbench.analysis.statistics import estimate_text
 from archbench.report.figure import svg_text
 from archbench.report.finding import Finding
@@ -17,10 +18,13 @@ from archbench.report.findings.certificate import figure, finding
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from tests.analysis.certified import certificate, sample
+from tests.analysis.test_pick import DESIGNS
+from tests.analysis.test_retraining import ended, entry, right
 from tests.report import plausible
 from tests.report.browser import Page, read
 from tests.report.hostile import PAYLOADS
 from tests.search.ablation.toy import record
+from tests.study import example
 
 
 def _text(found: Finding) -> str:
@@ -158,3 +162,23 @@ def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
         assert told in text
         assert ("this front is not to be trusted" in text) == (quality == 0)
         assert fresh.document()["certificate"]["name"] == "certify-quickstart"
+
+
+def test_a_certificate_says_what_held_in_full_training(tmp_path: Path) -> None:
+    proxy = {"data_digest": "91be02c7", "stem": "keep_grid", "seeds": 1, "recipe": {"rungs": [8]}}
+    header = {**example.header(proxy=proxy), "space_digest": "0e0205323f6c577a"}
+    trained = entry(ended(1, right(800)), ended(4, right(700)))
+    (tmp_path / "edge").mkdir()
+    example.study(tmp_path / "edge", DESIGNS, header={**header, KEY: [trained]})
+    plain = certificate(tmp_path / "certify-edge")
+    found = replace(plain, header={**plain.header, "subject": subject_of(header)})
+    told = (
+        "tudy edge in full training (short, 4 epochs, cluttered_digits): The order held: trial 1 "
+        "is still first of 2 designs"
+    )
+    tau = "tau near the front in full training: 1.00 of 2 designs, too few for an interval"
+    shown = " ".join(finding(found).text().split())
+    for text in (shown, _text(finding(found))):
+        assert told in text
+        assert tau in text
+    assert "full training" not in finding(plain).text().replace("of full training", "")

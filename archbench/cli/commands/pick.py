@@ -12,9 +12,9 @@ from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from archbench.analysis.pick import Wish
+    from archbench.analysis.pick import Pick, Wish
 
-_COSTS = ("latency_ms", "params", "macs")
+_OPTIONS = {"latency_ms": "--latency", "params": "--params", "macs": "--macs"}
 
 
 @click.command()
@@ -29,7 +29,10 @@ _COSTS = ("latency_ms", "params", "macs")
 @click.option("--params", type=option.number, help="At most so many parameters: 5M.")
 @click.option("--macs", type=option.number, help="At most so many MACs: 400M.")
 @click.option(
-    "--accuracy", type=option.percent, help="Pick the cheapest design above this proxy accuracy."
+    "--accuracy",
+    type=option.percent,
+    help="Pick the cheapest design above this accuracy: in full training where it had one, else of "
+    "the proxy.",
 )
 @click.option(
     "--knee", is_flag=True, help="Pick the knee, from which more cost buys little accuracy."
@@ -60,13 +63,12 @@ def command(
     """
     from archbench.analysis.pick import Wish, pick
     from archbench.analysis.study import open_study
-    from archbench.analysis.verdict import train_command
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
     from archbench.study.atomic_file import write_atomically
 
     wish = Wish(
-        limits={name: value for name in _COSTS if (value := limits[name]) is not None},
+        limits={name: value for name in _OPTIONS if (value := limits[name]) is not None},
         accuracy=accuracy,
         is_knee=knee,
         sure=sure / 100,
@@ -77,11 +79,23 @@ def command(
     record = answer.chosen.record
     if spec_file is not None:
         write_atomically(spec_file, to_yaml(record.spec).encode())
-    trial = spec_file or f"{study_argument(found.path)}:{record.number}"
-    train = train_command(trial, found.header["proxy"], epochs=30)
-    profile = command_line("archbench", "profile", trial, "--where")
-    finding = findings.finding(answer, study=found, next_step=f"{train}, or {profile}")
-    console.tell(finding)
+    trial = f"{study_argument(found.path)}:{record.number}"
+    step = command_line("archbench", "export", trial, "--to", "onnx")
+    if answer.chosen.in_full is None:
+        step = _retrain_command(answer, study=study_argument(found.path))
+    profile = command_line("archbench", "profile", spec_file or trial, "--where")
+    console.tell(findings.finding(answer, study=found, next_step=f"{step}, or {profile}"))
+
+
+def _retrain_command(answer: Pick, *, study: str) -> str:
+    """What to type to train the pick and who may be as good in full."""
+    from archbench.analysis.pick import SURE
+
+    wish, rivals = answer.wish, [answer.chosen, answer.runner_up]
+    words = [word for n, v in wish.limits.items() for word in (_OPTIONS[n], f"{v:.10g}")]
+    if wish.is_knee or wish.accuracy is not None or wish.sure != SURE:
+        words = ["--trials", ",".join(str(one.record.number) for one in rivals if one)]
+    return command_line("archbench", "retrain", study, *words)
 
 
 def _check(wish: Wish) -> None:

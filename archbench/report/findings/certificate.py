@@ -10,7 +10,9 @@ import numpy as np
 
 from archbench.analysis.certificate import Certificate, pixels
 from archbench.analysis.judgement import GOOD, Judgement
+from archbench.analysis.retraining import Retraining
 from archbench.analysis.statistics import Agreement, estimate_text, without_cost
+from archbench.analysis.study import retrained_under
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
@@ -53,16 +55,18 @@ def finding(found: Certificate) -> Finding:
         parts += [told.sentence, _left_out(found, told)]
         parts += ["Kendall's tau with the longer trainings", *taus] if taus else [remarks]
         parts += [f"what helps: {told.advice}"] if told.advice else []
+    in_full = Lines([_in_full(one) for one in retrained_under(found)])
+    parts.append(in_full)
     return Finding(
         found.document(),
         parts,
         step,
-        page=lambda: _page(found, taus),
+        page=lambda: _page(found, taus, in_full),
         plot=("taus", lambda: figure(found)),
     )
 
 
-def _page(found: Certificate, taus: Sequence[Part]) -> Markup:
+def _page(found: Certificate, taus: Sequence[Part], in_full: Part) -> Markup:
     told, header = found.finding, found.header
     drawn = plot(
         lambda width: figure(found, width_inches=width),
@@ -82,12 +86,18 @@ def _page(found: Certificate, taus: Sequence[Part]) -> Markup:
         key_figures=_key_figures(told),
         sections={
             "taus": ("How well it orders", shown),
+            "full": ("In full training", [in_full]),
             "candidates": ("The candidates", [_candidates(found)]),
             "conditions": ("Conditions", taken_under(header, {"Holds for": header["subject"]})),
             "method": ("What the numbers mean", [str(header["method"])]),
         },
         begun=header["created"],
     )
+
+
+def _in_full(one: Retraining) -> str:
+    tau = f"; {one.tau_text}" if one.tau_text else ""
+    return f"study {one.study} in full training ({one.how}): {one.sentence[:-1]}{tau}"
 
 
 def _trained(found: Certificate) -> str:

@@ -11,6 +11,7 @@ from archbench.command_line import command_line, study_argument
 from archbench.report import number
 from archbench.report.element import Cell, Lines, Part, ReportTable
 from archbench.report.finding import Finding
+from archbench.report.findings import retraining
 from archbench.report.html import html, one_line
 from archbench.report.summary import OWN_RESOLUTION, Summary
 from archbench.study.measurement import Conditions, Measurement, Verdict
@@ -47,6 +48,7 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
         front_table(members, summary=Summary(study)) if members else "",
         _hypervolume(study) if members else "",
         study.pruning.in_words() if study.pruning else "",
+        *(["trained in full", *retraining.parts(study.retraining)] if study.retraining else []),
     ]
     step = "" if has_page else command_line("archbench", "report", study.path)
     if members:

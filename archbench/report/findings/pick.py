@@ -14,6 +14,7 @@ from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Code, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.front import accuracy_text, latency_text
+from archbench.report.findings.retraining import accuracies
 from archbench.report.html import one_line
 from archbench.report.summary import Summary
 from archbench.study.objective import OBJECTIVES
@@ -92,6 +93,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "macs": record.macs,
         "keeps": choice.keeps,
         "on_front": choice.on_front,
+        "full_accuracy": asdict(full.accuracy) if (full := choice.in_full) else None,
+        "full_test_accuracy": asdict(full.test) if full and full.test else None,
         "choices": dict(record.choices),
     }
 
@@ -107,7 +110,7 @@ def _trade(trade: Trade) -> dict[str, Any]:
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
-    told = [_why(answer), _runner_up(answer)]
+    told = [_why(answer), *_in_full(answer, study), _runner_up(answer)]
     for word, trade in (("more", answer.more), ("less", answer.less)):
         other = OBJECTIVES[trade.name].text(trade.value) if trade.value > 0 else "nothing"
         told.append(f"{word} ({other}): {_bought(trade, answer)}")
@@ -131,6 +134,11 @@ def _why(answer: Pick) -> str:
         )
     elif wish.accuracy is not None:
         how = f"it is the cheapest of {those} that reach the accuracy with {sure} probability"
+    elif answer.chosen.in_full:
+        how = (
+            f"of {those} that keep the limits with {sure} probability the most accurate in short "
+            "training was trained in full, and among those that were this one is first"
+        )
     else:
         how = (
             f"it has the highest expected accuracy of {those} that keep the limits with {sure} "
@@ -140,14 +148,26 @@ def _why(answer: Pick) -> str:
     return f"why: {how}; its accuracy, corrected for noise between seeds, is {likely}."
 
 
+def _in_full(answer: Pick, study: StudyReader) -> list[str]:
+    found, reached = study.retraining, answer.chosen.in_full
+    if found is None or reached is None:
+        return [
+            "note: it has not been trained in full; archbench retrain says whether it keeps its "
+            "place there."
+        ]
+    return [f"in full training ({found.how}): {accuracies(reached)}. {found.sentence}"]
+
+
 def _runner_up(answer: Pick) -> str:
     other = answer.runner_up
     if other is None or answer.as_good is None:
         return "runner-up: none; no other design keeps what was asked for."
-    cost = OBJECTIVES[answer.cost]
+    cost, likely = OBJECTIVES[answer.cost], f"likely {_interval(other.accuracy)}"
+    if answer.chosen.in_full and other.in_full:
+        likely = f"{_interval(other.in_full.accuracy)} in full training"
     return (
-        f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, likely "
-        f"{_interval(other.accuracy)}) is as good with {number.chance(answer.as_good)} probability"
+        f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, {likely}) is as "
+        f"good with {number.chance(answer.as_good)} probability"
         f"{f' in {cost.label}' if answer.wish.accuracy is not None else ''}."
     )
 
@@ -161,9 +181,10 @@ def _bought(trade: Trade, answer: Pick) -> str:
     if choice.record.number == answer.chosen.record.number:
         return "the same design; nothing else of this study is expected to be better."
     value, low, high = (f"{100 * end:+.1f}" for end in (change.value, change.low, change.high))
+    where = " in full training" if choice.in_full and answer.chosen.in_full else ""
     return (
-        f"trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points of accuracy "
-        f"({low} to {high}){'' if change.is_resolved else ', not resolved from zero'}."
+        f"trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points of accuracy"
+        f"{where} ({low} to {high}){'' if change.is_resolved else ', not resolved from zero'}."
     )
 
 
