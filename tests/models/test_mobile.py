@@ -1,5 +1,6 @@
 """MobileNets' parts: what their forms cost, how they are folded, and that they mix with others."""
 
+import copy
 import random
 from itertools import islice
 from typing import Any
@@ -81,7 +82,7 @@ def test_attention_of_one_head_is_softmax_attention() -> None:
     randomise(module)
     x = torch.randn(2, 30, 8)
     with torch.no_grad():
-        y = module.attention_norm(x.flatten(0, 1)).view_as(x)
+        y = module.attention_norm(x)
         scores = module.query(y) @ module.key(y).transpose(1, 2) / 4**0.5
         expected = x + module.output(scores.softmax(dim=-1) @ module.value(y))
         torch.testing.assert_close(module(x, SITE.grid), expected)
@@ -117,7 +118,7 @@ def test_norms_and_factors_are_folded() -> None:
     torch.manual_seed(0)
     network = build(hybrid(), seed=0).eval()
     randomise(network)
-    folded = fold(network)
+    folded = copy.deepcopy(fold(network))  # as what exports it does
     assert deployment_error(network, folded, torch.randn(3, 3, 32, 32)) < 5e-6
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, LayerScale)
     assert not any(isinstance(module, kinds) for module in folded.modules())

@@ -9,7 +9,6 @@ follow. Class tokens pass by the convolutions and join before the linear layers,
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
-import torch
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, norm, total
@@ -102,7 +101,7 @@ class MobileMqa(nn.Module):
         super().__init__()
         self.num_heads, head_dim = spec.heads
         dim, inner = site.dim, self.num_heads * head_dim
-        self.attention_norm: nn.Module = nn.BatchNorm1d(dim)
+        self.attention_norm: nn.Module = _TokenNorm(dim)
         self.key_map, self.value_map = spec.key_map(dim), spec.key_map(dim)
         self.query = nn.Linear(dim, inner, bias=False)
         self.key = nn.Linear(dim, head_dim, bias=False)
@@ -120,7 +119,7 @@ class MobileMqa(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        y = self.attention_norm(x.flatten(0, 1)).view_as(x)
+        y = self.attention_norm(x)
         # All heads ask the same keys, so each head's query of a token counts as a token.
         q = self.query(y).unflatten(-1, (self.num_heads, -1)).flatten(1, 2)  # (B, T*h, d)
         k = self.key(through_map(self.key_map, y, grid))  # (B, S, d)
@@ -133,7 +132,7 @@ class MobileMqa(nn.Module):
     def deployed(self) -> Self:
         """Itself, with the norm in the linear layers where no convolution pads between."""
         norm = self.attention_norm
-        assert isinstance(norm, nn.BatchNorm1d)
+        assert isinstance(norm, _TokenNorm)
         if isinstance(self.key_map, nn.Identity):
             linears = (self.query, self.key, self.value)
             self.query, self.key, self.value = (fold_norm_before(norm, one) for one in linears)
@@ -143,8 +142,15 @@ class MobileMqa(nn.Module):
         return self
 
 
+class _TokenNorm(nn.BatchNorm1d):
+    """A batch norm over all tokens; (B, T, C) to (B, T, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, 1)).view_as(x)
+
+
 class _Scaled(nn.Module):
-    """A batch norm in evaluation: each channel times a factor, with a shift; (N, C) to (N, C)."""
+    """A batch norm in evaluation: each channel times a factor, with a shift."""
 
     scale: Tensor
     shift: Tensor
@@ -152,7 +158,7 @@ class _Scaled(nn.Module):
     def __init__(self, norm: nn.BatchNorm1d) -> None:
         super().__init__()
         for name, value in zip(("scale", "shift"), scale_and_shift(norm), strict=True):
-            self.register_buffer(name, value.to(norm.weight.dtype))
+            self.register_buffer(name, value.detach().to(norm.weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, x, self.scale)
+        return x * self.scale + self.shift
