@@ -13,6 +13,7 @@ from archbench.errors import ParkedError, UsageError
 from archbench.models import as_spec, count
 from archbench.models.weights.load import read_network
 from archbench.report import write_report
+from archbench.report.findings.front import front_table
 from archbench.report.summary import Summary
 from archbench.search import events, search
 from archbench.search.earlier import differences, read_earlier
@@ -83,6 +84,10 @@ def test_the_data_are_prepared_once_for_each_resolution(
 def test_tables_and_page_tell_the_resolution(study: StudyReader) -> None:
     table = pd.read_csv(study.path / "trials.csv")
     assert all('"resolution": ' in text for text in table["choices"])
+    members = study.front_records()
+    titles, _, first, *_ = front_table(members, summary=Summary(study)).text().split("\n")
+    assert titles.split()[:2] == ["trial", "px"]
+    assert first.split()[:2] == [str(members[0].number), str(members[0].choices["resolution"])]
     page = next(f for f in write_report(study, study.path / "report") if f.suffix == ".html")
     assert "at 8 to 16 px" in page.read_text()
     assert "at 8 to 16 px" in study.verdict()

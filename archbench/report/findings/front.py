@@ -21,6 +21,7 @@ from archbench.study.trial import TrialRecord
 _OTHERS = 2  # of those off the front that may belong there, named
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _TITLES = {
+    "px": "side of the images, px",
     "latency, ms": "latency, ms, 95 % interval",
     "proxy": "proxy accuracy, ± standard error",
     "front": "on the front, probability",
@@ -90,7 +91,8 @@ def elsewhere(
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
     """The front, cheapest first; the summary, which a search that goes on lacks, says how sure."""
-    rows = [_member(record, summary) for record in members]
+    has_sides = any("resolution" in record.choices for record in members)
+    rows = [_member(record, summary, has_side=has_sides) for record in members]
     return ReportTable(
         rows,
         align="r" * (len(rows[0]) - 4) + "lrrl",
@@ -103,7 +105,7 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     )
 
 
-def _member(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:
+def _member(record: TrialRecord, summary: Summary | None, *, has_side: bool) -> dict[str, Cell]:
     sure = summary.study.front_probabilities if summary else FrontProbabilities()
     error, test_error = (
         (summary.accuracy_error(record), summary.test_error(record)) if summary else (None, None)
@@ -114,6 +116,7 @@ def _member(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:
     limits = _chance_cell(sure.meets_limits.get(record.number))
     return {
         "trial": Cell(record.number, value=record.number, around=f"{link}{{}}</a>"),
+        **({"px": Cell(record.spec["resolution"])} if has_side else {}),
         "latency, ms": latency,
         **_other_objectives(record, summary),
         "proxy": share_cell(record.proxy_accuracy, error),
