@@ -34,6 +34,7 @@ from archbench.search.growth import data_as_begun
 from archbench.search.inheritance import with_ancestor
 from archbench.search.preparation import (
     SAY_WHERE,
+    prepared_data,
     proxy_document,
     teacher_facts,
     unplanned,
@@ -136,11 +137,7 @@ class _CertificateStudy(PlannedStudy):
         wanted = designed(settings, **self.said)
         sample = sampled(settings, number=wanted.candidates)
         self.start(device=settings.training_device, left=wanted.num_trainings)
-        section = settings.space.proxy
-        sides = settings.space.trained_sides.values()
-        facts = self.prepared_data(
-            settings.data, section.resolution, mirror=section.mirror, sides=sides
-        )
+        facts = prepared_data(context, settings)
         proxy = unplanned(settings, num_classes=facts["num_classes"])
         proxy = with_ancestor(context, proxy, settings=settings)
         facts |= teacher_facts(context, proxy)

@@ -74,17 +74,7 @@ def prepare(
     if held_bytes(os.getpid()) is None:
         context.say("this system hides how much memory a worker holds")
     context.say(f"preparing the data ({settings.data})")
-    section = settings.space.proxy
-    facts = data_facts(
-        context,
-        settings.data,
-        resolution=section.resolution,
-        sides=settings.space.trained_sides.values(),
-        download=settings.download,
-        mirror=section.mirror,
-    )
-    for note in facts["data_notes"]:
-        context.say(note)
+    facts = prepared_data(context, settings)
     proxy = unplanned(settings, num_classes=facts["num_classes"])
     proxy = with_ancestor(context, proxy, settings=settings)
     facts |= teacher_facts(context, proxy)
@@ -287,6 +277,22 @@ def known_data(
         kept = {**kept, **{key: facts[key] for key in ("data", "prepared") if key in facts}}
         study.set_header("proxy", kept)
     return kept
+
+
+def prepared_data(context: Context, settings: Settings) -> dict[str, Any]:
+    """What a header keeps of the data of a space, which are in the cache then and told."""
+    section = settings.space.proxy
+    facts = data_facts(
+        context,
+        settings.data,
+        resolution=section.resolution,
+        sides=settings.space.trained_sides.values(),
+        download=settings.download,
+        mirror=section.mirror,
+    )
+    for note in facts["data_notes"]:
+        context.say(note)
+    return facts
 
 
 def data_facts(

@@ -17,7 +17,6 @@ from archbench.search import events
 from archbench.search.context import Context
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
 from archbench.search.preparation import (
-    data_facts,
     known_data,
     refuse_other_environment,
     teacher_facts,
@@ -218,22 +217,6 @@ class PlannedStudy(Jobs):
                 place=name,
                 help=f"put it back as it was, or begin {_ANOTHER}",
             )
-
-    def prepared_data(
-        self, name: str, resolution: int, *, mirror: bool, sides: Iterable[int] = ()
-    ) -> dict[str, Any]:
-        """What a header keeps of the data, which are in the cache then and told; see data_facts."""
-        facts = data_facts(
-            self.context,
-            name,
-            resolution=resolution,
-            sides=sides,
-            download=self.download,
-            mirror=mirror,
-        )
-        for text in facts["data_notes"]:
-            self.context.say(text)
-        return facts
 
     def priced(
         self, specs: Sequence[Mapping[str, Any]], *, proxy: Proxy, plan_budget_s: float = 4.0

@@ -23,6 +23,7 @@ from archbench.search.ablation.request import (
 )
 from archbench.search.context import Context
 from archbench.search.jobs import prepare_teacher, time_forms
+from archbench.search.preparation import data_facts
 from archbench.search.trainings import OnNote, PlannedStudy, told_in_words
 from archbench.search.trials import running_record
 from archbench.study.environment import Environment
@@ -118,7 +119,15 @@ class _Ablation(PlannedStudy):
         for form in request.forms:
             if form.reason:
                 context.say(f"{form.name} cannot be built: {form.reason}")
-        facts = self.prepared_data(settings.data, settings.resolution, mirror=settings.mirror)
+        facts = data_facts(
+            context,
+            settings.data,
+            resolution=settings.resolution,
+            download=self.download,
+            mirror=settings.mirror,
+        )
+        for note in facts["data_notes"]:
+            context.say(note)
         proxy = replace(request.proxy, num_classes=facts["num_classes"])
         teachers = self._teachers(request, proxy=proxy)
         specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
