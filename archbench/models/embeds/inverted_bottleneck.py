@@ -26,6 +26,7 @@ from archbench.models.part import (
     Ratio,
     Site,
     Stride,
+    choice,
     multiple_of_8,
     number,
     odd,
@@ -54,7 +55,8 @@ class InvertedBottleneckSpec(Part):
     ``squeeze`` is the width that channels are squeezed to, as a share of the middle's and rounded
     alike; at 0 nothing is squeezed. An activation stands behind what expands and what is behind
     it, with ``ends_active`` also behind the last 1x1 convolution. The ``layer_scale`` is the first
-    value of a learnt factor of each channel that leaves, if there is one.
+    value of a learnt factor of each channel that leaves, if there is one. With ``norm: last`` only
+    the last convolution has a norm, all others a bias.
     """
 
     expansion: Ratio | None = None
@@ -62,6 +64,7 @@ class InvertedBottleneckSpec(Part):
     kernel: Annotated[int, _odd_or_none(31)] = 3
     fused: bool = False
     squeeze: Annotated[float, number(0, 1)] = 0.0
+    norm: Annotated[str, choice("batch", "last")] = "batch"
     activation: Activation = "relu"
     ends_active: bool = False
     layer_scale: Epsilon | None = None
@@ -124,6 +127,8 @@ class InvertedBottleneckSpec(Part):
             found["expand"] = Convolution(inputs, middle)
         if self.kernel and not self.fused:
             found["depthwise"] = Convolution(middle, middle, self.kernel, step, groups=middle)
+        if self.norm == "last":
+            found = {name: one._replace(bias=True, norm="none") for name, one in found.items()}
         return {**found, "project": Convolution(middle, site.dim)}
 
     def squeezed(self, site: Site) -> int:
