@@ -27,10 +27,14 @@ class Channels(NamedTuple):
     ``layers`` gives the sides of the tensors of each layer by its name in the part: outputs, then
     inputs, then any other. A side that is left out or has no words, as those of a kernel, is none
     of channels. What a layer of several modules has counts to it, as the norm behind it.
+
+    Where a layer reads only some channels of the stage's stream, ``width`` says what the stream is
+    made of, as in ``width.first, width.rest``.
     """
 
     sizes: Mapping[str, int]
     layers: Mapping[str, tuple[str, ...]]
+    width: str = ""
 
     def sides(self, tensor: str, *, ndim: int) -> tuple[str, ...]:
         """The sides of a tensor of the part, without words where it belongs to no known layer."""

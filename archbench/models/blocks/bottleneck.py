@@ -34,7 +34,7 @@ class Spec(Block):
         return self.embed.count(site)
 
     def named_channels(self, site: Site) -> Channels:
-        sizes, layers = self.embed.named_channels(site)
+        sizes, layers, _ = self.embed.named_channels(site)
         return Channels(sizes, within("bottleneck", layers))
 
     def module(self, site: Site) -> nn.Module:

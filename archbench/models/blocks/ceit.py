@@ -55,7 +55,7 @@ class Spec(vit.Spec):
         )
 
     def named_channels(self, site: Site) -> Channels:
-        sizes, layers = super().named_channels(site)
+        sizes, layers, _ = super().named_channels(site)
         names = ("width", "hidden", "hidden", "width")
         forward = within("mlp.layers", chain_layers(self.feed_forward(site), names))
         return Channels(sizes, {**layers, **forward})
@@ -124,7 +124,7 @@ class LayerAttentionShape(NamedTuple):
         """Those of ``LayerAttention``; layers are of the last stage."""
         width = self.dim // self.num_heads
         heads = self.num_heads, width, width
-        sizes, layers = vit.transformer_channels({}, heads=heads, hidden=self.hidden)
+        sizes, layers, _ = vit.transformer_channels({}, heads=heads, hidden=self.hidden)
         own = {
             "query": ("heads key", "width"),
             "key_value": ("heads key, heads value", "width"),

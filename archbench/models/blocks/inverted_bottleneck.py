@@ -20,7 +20,7 @@ class Spec(InvertedBottleneckSpec, Block):
     kind = "inverted_bottleneck"
 
     def named_channels(self, site: Site) -> Channels:
-        sizes, layers = super().named_channels(site)
+        sizes, layers, _ = super().named_channels(site)
         return Channels(sizes, within("bottleneck", layers))
 
     def module(self, site: Site) -> nn.Module:

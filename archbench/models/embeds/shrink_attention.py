@@ -79,7 +79,7 @@ class Spec(LevitHeads, Embed):
 
     def named_channels(self, site: Site) -> Channels:
         hidden = site.hidden(self.mlp_ratio)
-        sizes, layers = transformer_channels({}, heads=self.heads, hidden=hidden)
+        sizes, layers, _ = transformer_channels({}, heads=self.heads, hidden=hidden)
         own = {
             "attention_norm": ("before", ""),
             "key_value": ("heads key+value", "before"),

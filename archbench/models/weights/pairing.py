@@ -1,12 +1,15 @@
 """Which tensors of two networks correspond, and which channels does each side of them stand for?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from archbench.models.blocks.ceit import LayerAttentionShape
 from archbench.models.channels import Channels, within
 from archbench.models.spec import IMAGE_CHANNELS, ArchSpec, ResolvedSpec
 from archbench.models.weights.translation import skeleton
+
+Parts = tuple[tuple[str, int], ...]
+"""Names and sizes of the parts of a stream, in order; one name may stand several times."""
 
 
 class PartPlace(NamedTuple):
@@ -40,10 +43,15 @@ def pairs(spec: ArchSpec, ancestor: ArchSpec) -> Iterator[Pair]:
 
     Stages, and what stands in them, correspond by their numbers, their layers as ``origins`` says.
     """
-    found = {place.prefix: place for place in places(ancestor.resolved())}
+    here, there = places(spec.resolved()), places(ancestor.resolved())
+    split, old_split = _split(here), _split(there)
+    both = [key for key, parts in split.items() if _names(old_split.get(key, ())) == _names(parts)]
+    here = [_in_parts(place, {key: split[key] for key in both}) for place in here]
+    there = [_in_parts(place, {key: old_split[key] for key in both}) for place in there]
+    found = {place.prefix: place for place in there}
     origin = origins(spec.resolved(), ancestor.resolved())
     theirs, left = skeleton(ancestor).tensors, dict(skeleton(spec).tensors)
-    for place in places(spec.resolved()):
+    for place in here:
         mine = {name: left.pop(name).ndim for name in [*left] if name.startswith(place.prefix)}
         old = found.get(origin.get(place.prefix, place.prefix) or "")
         if old is None:
@@ -112,6 +120,39 @@ def _place(
     sizes = {**channels.sizes, "before": before[1], "width": width[1]}
     streams = {"before": before[0], "width": width[0]}
     return PartPlace(prefix, channels._replace(sizes=sizes), streams)
+
+
+def _split(found: Sequence[PartPlace]) -> dict[str, Parts]:
+    """The parts of each stream that is read in parts; of none that several say otherwise."""
+    split: dict[str, set[Parts]] = {}
+    for _, channels, streams in found:
+        if channels.width:
+            names = channels.width.split(", ")
+            parts = tuple((name.partition(".")[2], channels.sizes[name]) for name in names)
+            split.setdefault(streams["width"], set()).add(parts)
+    return {key: parts.pop() for key, parts in split.items() if len(parts) == 1}
+
+
+def _names(parts: Parts) -> list[str]:
+    return [name for name, _ in parts]
+
+
+def _in_parts(place: PartPlace, split: Mapping[str, Parts]) -> PartPlace:
+    """A place whose words say the parts of streams that are split, and of no others."""
+    sizes, streams, whole = dict(place.channels.sizes), dict(place.streams), {}
+    for stream, key in place.streams.items():
+        if key in split:
+            whole[stream] = ", ".join(f"{stream}.{name}" for name in _names(split[key]))
+            sizes |= {f"{stream}.{name}": size for name, size in split[key]}
+            streams |= {f"{stream}.{name}": f"{key}.{name}" for name in _names(split[key])}
+
+    def in_parts(side: str) -> str:
+        words = side.split(", ")
+        is_told = all("." not in word or word in streams for word in words)
+        return ", ".join(whole.get(word, word) for word in words) if is_told else ""
+
+    layers = {layer: tuple(map(in_parts, sides)) for layer, sides in place.channels.layers.items()}
+    return PartPlace(place.prefix, Channels(sizes, layers), streams)
 
 
 def _of_head(spec: ResolvedSpec) -> Channels:
