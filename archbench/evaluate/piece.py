@@ -25,6 +25,7 @@ FAMILIES: tuple[Family, ...] = ("convolution", "levit", "cvt", "mixed")
 _FAMILY_OF: Mapping[str, Family] = {
     "levit": "levit",
     "shrink_attention": "levit",
+    "shvit": "levit",
     "cvt": "cvt",
     "vit": "cvt",
     "ceit": "cvt",
@@ -32,6 +33,7 @@ _FAMILY_OF: Mapping[str, Family] = {
     "mobile_mqa": "cvt",
     "conv": "convolution",
     "bottleneck": "convolution",
+    "efficientvit": "convolution",
     "inverted_bottleneck": "convolution",
 }
 _MAJORITY = 0.75

@@ -158,6 +158,7 @@ class Part(Checked, ABC):
 
     kind: ClassVar[str]
     has_attention: ClassVar[bool] = False
+    """Whether class tokens join in its attention, which may have positions."""
 
     def resolved(self, site: Site) -> Self:
         """This spec with every derived value filled in and every inactive one None.

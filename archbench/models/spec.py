@@ -378,15 +378,15 @@ def _check_together(stage: ResolvedStage) -> None:
     attends = any(block.has_attention for block in stage.blocks)
     if stage.position != "none" and not (attends or stage.embed.has_attention):
         raise SpecError(
-            f"a stage without attention has no use for the position {stage.position}",
+            f"no attention of this stage takes the position {stage.position}",
             place="position",
             help="use none",
         )
     if stage.class_tokens and not attends:
         raise SpecError(
-            "class tokens need a block with attention to learn from",
+            "class tokens need a block in whose attention they join",
             place="class_tokens",
-            help="use 0, or a block with attention",
+            help="use 0, or a block such as vit, cvt or levit",
         )
     if stage.carried_tokens + stage.class_tokens > 2:
         raise SpecError("there would be more than two class tokens", place="class_tokens")

@@ -16,11 +16,14 @@ from archbench.models.layer import AttentionBias
 from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
-WORDS = ("average", "batch", "depthwise", "head", "layer", "linear", "none", "width", *ACTIVATIONS)
+WORDS = (
+    *("average", "batch", "depthwise", "head", "last", "layer", "linear", "none", "width"),
+    *ACTIVATIONS,
+)
 NEEDED: Sequence[Mapping[str, Any]] = ({}, {"num_heads": 2})
 ODD_GRIDS = (Grid(7, 7), Grid(5, 9), Grid(6, 3), Grid(13, 4), Grid(2, 3))
 ROLES_AND_KINDS = [(role, kind) for role, registry in KINDS.items() for kind in registry.names]
-WITHOUT_ATTENTION = ("bottleneck", "conv", "inverted_bottleneck")
+WITHOUT_ATTENTION = ("bottleneck", "conv", "efficientvit", "inverted_bottleneck")
 NEEDS_A_STAGE_BEFORE = ("none", "shrink_attention")
 
 

@@ -53,6 +53,7 @@ def test_only_grafts_and_some_rows_have_no_released_code() -> None:
     assert known == {
         *("cvt_13/t7_stride_1", "cvt_13/nas_smallest", "cvt_13/nas_stride_1"),
         *("levit_128s/base", "levit_128s/a1", "levit_128s/a2", "levit_128s/a4"),
+        *("shvit_s3/none", "shvit_s3/partial_1_8", "shvit_s3/partial_1_2"),
     }
 
 
@@ -132,7 +133,7 @@ def test_without_distillation_the_network_is_that_of_the_base() -> None:
 def test_an_ablation_builds_and_stands_in_a_table(name: str) -> None:
     found: Any = entry(name)
     published(name).resolved()
-    assert found.paper.source.split(",")[0] in {"CvT", "LeViT"}
+    assert found.paper.source.split(",")[0] in {"CvT", "LeViT", "SHViT"}
     assert found.paper.row
     assert name.startswith(f"{found.base.split('/')[0]}/")
     assert published(name).digest != published(found.base).digest or found.training

@@ -86,6 +86,11 @@ def test_channels_in_another_order_compute_the_same(seed: int) -> None:
     check_order(random_spec(random.Random(seed)))
 
 
+@pytest.mark.parametrize("name", ["efficientvit_b0", "shvit_s1"])
+def test_so_they_do_where_some_attend_or_all_heads_share(name: str) -> None:
+    check_order(scaled(published(name), 0.25))
+
+
 @pytest.mark.parametrize(
     "embed",
     [

@@ -41,6 +41,14 @@ def test_levit_and_deit_equal_timm(name: str, theirs: str, training: bool, tmp_p
     assert _difference(ours, network, training=training, side=224) < TOLERANCE
 
 
+@in_both_modes
+@pytest.mark.parametrize("name", ["efficientvit_b0", "shvit_s1"])
+def test_light_attention_equals_timm(name: str, training: bool, tmp_path: Path) -> None:
+    theirs = timm_network(name)
+    ours = _loaded(name, theirs, tmp_path)
+    assert _difference(ours, theirs, training=training, side=97) < TOLERANCE
+
+
 def test_deit_equals_timm_at_384(tmp_path: Path) -> None:
     theirs = timm_network("deit_base_patch16_384")
     ours = _loaded("deit_base_384", theirs, tmp_path)

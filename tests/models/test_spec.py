@@ -48,8 +48,8 @@ REFUSED = [
     *(
         ("stages[1]", _CONV_STAGE | stage, rf"^stages\[1\]\.{message}")
         for stage, message in [
-            ({"depth": 0, "position": "bias"}, "position: a stage without attention"),
-            ({"class_tokens": 1}, "class_tokens: class tokens need a block with"),
+            ({"depth": 0, "position": "bias"}, "position: no attention of this stage takes"),
+            ({"class_tokens": 1}, "class_tokens: class tokens need a block in whose"),
             ({"block": {"kind": "bottleneck", "reduction": 9}}, r"block\.reduction: 9 .* width 8"),
         ]
     ),

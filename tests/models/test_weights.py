@@ -210,6 +210,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "mobilenetv4_timm_with_attention": lambda: mobilenet_case(
         "mobilenetv4_timm", "mobilenetv4_hybrid_medium"
     ),
+    "efficientvit_timm": lambda: case(
+        "efficientvit_timm", "efficientvit_b0", timm_network("efficientvit_b0")
+    ),
+    "shvit_timm": lambda: case("shvit_timm", "shvit_s1", timm_network("shvit_s1")),
     "resnet_torchvision": resnet_case,
     "resnet_torchvision_without_counters": lambda: resnet_case(
         change=lambda state: {k: v for k, v in state.items() if "num_batches_tracked" not in k}
@@ -241,7 +245,7 @@ def test_every_layout_has_a_test() -> None:
     "network",
     [
         *("levit_384", "cvt_w24_384", "deit_base_distilled", "resnet_50"),
-        *("mobilenetv3_large_100", "mobilenetv4_hybrid_medium"),
+        *("mobilenetv3_large_100", "mobilenetv4_hybrid_medium", "efficientvit_b3", "shvit_s4"),
     ],
 )
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:

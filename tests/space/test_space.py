@@ -331,7 +331,9 @@ def test_a_kernel_is_chosen_only_where_the_block_convolves(convolving):
 def test_a_position_needs_attention_in_its_stage(convolving):
     illegal = [choices for choices in convolving.enumerate() if not convolving.is_feasible(choices)]
     assert len(illegal) == 4 * 3
-    with pytest.raises(InfeasibleError, match=r"stages\[1\]\.position: a stage without attention"):
+    with pytest.raises(
+        InfeasibleError, match=r"stages\[1\]\.position: no attention of this stage takes"
+    ):
         convolving.decode(illegal[0])
 
 

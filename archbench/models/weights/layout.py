@@ -243,7 +243,7 @@ def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[TensorPla
         rest = key.removeprefix(prefix).split(".")
         leaf = ".".join(held.leaves.get(part, part) for part in rest)
         theirs = tuple(one + leaf for one in places[prefix])
-        is_pointwise = leaf == ".weight" and prefix.endswith(tuple(held.pointwise))
+        is_pointwise = key.endswith(tuple(f"{name}.weight" for name in held.pointwise))
         side = 1 if prefix.endswith("class_token") else 0
         found.append(TensorPlace(key, theirs, side, is_pointwise))
     if homeless:

@@ -193,6 +193,7 @@ def recognise(
         wrapper=".".join(file.part.path),
         prefix=file.part.prefix,
         pointwise="norm" in held.leaves
+        and not held.pointwise
         and any(number == 4 for name, number in sides.items() if ".qkv." in name),
         offsets=any(name.endswith(OFFSETS) for name in sides),
         counters=any(name.endswith(COUNTER) for name in sides),
