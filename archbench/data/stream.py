@@ -21,7 +21,7 @@ from archbench.data.augmentation import Augmentation, require_changes
 from archbench.data.cache import cached, request_for, with_source
 from archbench.data.dataset import DataSet, Described, Split, share_of_majority
 from archbench.data.files import FileList, Files, file_list
-from archbench.data.pictures import ORDER, PART, Made, Pictures, Task
+from archbench.data.image_maker import ORDER, PART, ImageMaker, Made, Task
 from archbench.data.source import SHARES, DataRequest, ImageSource, Share
 from archbench.data.workers import Workers
 from archbench.errors import UsageError
@@ -75,7 +75,7 @@ def open_stream(
     )
     found = with_source(request, partial(_found, request=request, folder=cache or cache_folder()))
     _check_steps(len(found.train), augmentation, batch=batch, world=world)
-    pictures = Pictures(
+    maker = ImageMaker(
         shares={share: getattr(found, share) for share in SHARES},
         extents=found.extents if isinstance(found, FileList) else {},
         augmentation=augmentation if found.flip else replace(augmentation, flip=0.0),
@@ -83,8 +83,8 @@ def open_stream(
         seed=seed,
     )
     feed = _Feed(
-        pictures=pictures,
-        workers=Workers(pictures, count=workers),
+        maker=maker,
+        workers=Workers(maker, count=workers),
         num_workers=workers,
         batch=batch,
         rank=rank,
@@ -133,7 +133,7 @@ def _found(source: ImageSource, *, request: DataRequest, folder: Path) -> FileLi
 class _Feed:
     """Who makes images, and how many at a time for which process and device."""
 
-    pictures: Pictures
+    maker: ImageMaker
     workers: Workers
     num_workers: int
     batch: int
@@ -150,7 +150,7 @@ class _Feed:
             yield self._batch([next(made) for _ in task.parts()])
 
     def _batch(self, made: Sequence[Made]) -> Tensor:
-        S, how = self.pictures.resolution, self.pictures.augmentation
+        S, how = self.maker.resolution, self.maker.augmentation
         mean, std = (
             torch.tensor(one, device=self.device).mul_(255).view(3, 1, 1)
             for one in (how.mean, how.std)
@@ -179,18 +179,18 @@ class _Part:
     @property
     def labels(self) -> Tensor:
         """The label of each image, int64 (N,)."""
-        return torch.as_tensor(self._pictures.labels)
+        return torch.as_tensor(self._images.labels)
 
     @property
-    def _pictures(self) -> Files | Split:
-        return self.feed.pictures.shares[self.name]
+    def _images(self) -> Files | Split:
+        return self.feed.maker.shares[self.name]
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def path(self, index: int) -> str:
         """Where an image lies, in words where it has no file."""
-        found = self._pictures
+        found = self._images
         return f"{self.name} image {index}" if isinstance(found, Split) else str(found.path(index))
 
 
@@ -200,7 +200,7 @@ class TrainingShare(_Part):
     @property
     def num_steps(self) -> int:
         """Batches of this process in an epoch."""
-        how = self.feed.pictures.augmentation
+        how = self.feed.maker.augmentation
         ratio = epoch_length(len(self), repeats=how.repeats) / (self.feed.batch * self.feed.world)
         return math.floor(ratio) if how.drop_last else math.ceil(ratio)
 
@@ -214,8 +214,8 @@ class TrainingShare(_Part):
             DataError: A file is gone, or damaged.
             MissingError: A worker was ended from outside.
         """
-        feed, repeats = self.feed, self.feed.pictures.augmentation.repeats
-        seed = np.random.SeedSequence((feed.pictures.seed, ORDER, epoch)).generate_state(1)
+        feed, repeats = self.feed, self.feed.maker.augmentation.repeats
+        seed = np.random.SeedSequence((feed.maker.seed, ORDER, epoch)).generate_state(1)
         order = epoch_order(len(self), seed=int(seed[0]), repeats=repeats)
         places = np.arange(len(order))
         whole = feed.batch * feed.world

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from archbench.data.picture import Preparation
+from archbench.data.preparation import Preparation
 from archbench.data.stream import HeldOutShare, Stream, open_stream
 from archbench.evaluate.given_teacher import given_teacher
 from archbench.evaluate.held_out import HeldOut

@@ -59,7 +59,7 @@ class Made(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class ImageMaker:
     """The pictures of each share, and how a network sees them; this is what workers do."""
 
     shares: Mapping[Share, Files | Split]
