@@ -128,12 +128,17 @@ def generators_kept() -> Iterator[None]:
         torch.set_rng_state(before[2])
 
 
-def draw_from(*key: int) -> None:
-    """Sets the generators of the process by whole numbers, not negative."""
-    seeds = np.random.SeedSequence(key).generate_state(3)
-    random.seed(int(seeds[0]))
-    np.random.seed(int(seeds[1]))
-    torch.default_generator.manual_seed(int(seeds[2]))
+def seeds_of(*key: int, number: int) -> np.ndarray:
+    """What ``draw_from`` takes of so many images, (number, 3), by whole numbers from 0 on."""
+    return np.random.SeedSequence(key).generate_state(3 * number).reshape(number, 3)
+
+
+def draw_from(seeds: np.ndarray) -> None:
+    """Sets the generators of the process by the three seeds of an image."""
+    first, second, third = seeds.tolist()
+    random.seed(first)
+    np.random.seed(second)
+    torch.default_generator.manual_seed(third)
 
 
 def random_crop(
@@ -170,15 +175,22 @@ def _drawn_box(width: int, height: int, augmentation: Augmentation) -> tuple[int
     """
     low, high = augmentation.crop_ratio
     for _ in range(_ATTEMPTS):
-        area = random.uniform(*augmentation.crop_scale) * width * height
-        ratio = math.exp(random.uniform(math.log(low), math.log(high)))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        w, h = _drawn_sides(width * height, augmentation.crop_scale, augmentation.crop_ratio)
         if 0 < w <= width and 0 < h <= height:
             top, left = random.randint(0, height - h), random.randint(0, width - w)
             return left, top, w, h
     ratio = min(max(width / height, low), high)
     w, h = min(width, round(height * ratio)), min(height, round(width / ratio))
     return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _drawn_sides(
+    area: int, share: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int]:
+    """Two sides, of a share of the area and of one side to the other, drawn between bounds."""
+    part = random.uniform(*share) * area
+    to_other = math.exp(random.uniform(math.log(ratio[0]), math.log(ratio[1])))
+    return round(math.sqrt(part * to_other)), round(math.sqrt(part / to_other))
 
 
 def changed(picture: Image.Image, *, augmentation: Augmentation) -> Image.Image:
@@ -218,14 +230,19 @@ def middle_crop(
 
 
 def erased(augmentation: Augmentation, resolution: int) -> Erased | None:
-    """What is erased of an image, at random; None where nothing is."""
-    from torchvision.transforms import RandomErasing
+    """What is erased of an image, at random; None where nothing is.
 
-    if not augmentation.erasing or torch.rand(1) >= augmentation.erasing:
+    From the same draws it is that of timm, to whose batches it comes after normalising, too.
+    """
+    if random.random() > augmentation.erasing or not augmentation.erasing:
         return None
-    whole = torch.empty(()).expand(3, resolution, resolution)
-    top, left, height, _, noise = RandomErasing.get_params(whole, _ERASED_AREA, _ERASED_RATIO)
-    return None if height == resolution else Erased(top, left, noise.numpy())
+    S = resolution
+    for _ in range(_ATTEMPTS):
+        height, width = _drawn_sides(S * S, _ERASED_AREA, _ERASED_RATIO)
+        if height < S and width < S:
+            top, left = random.randint(0, S - height), random.randint(0, S - width)
+            return Erased(top, left, torch.empty((3, height, width)).normal_().numpy())
+    return None
 
 
 def require_changes(augmentation: Augmentation, resolution: int) -> None:

