@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from archbench.evaluate.given_teacher import given_teacher
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import begun_document
 from archbench.evaluate.proxy import describe, teacher_in_words
-from archbench.evaluate.training_request import Training, TrainingRequest, texts_of
+from archbench.evaluate.training_request import Training, TrainingRequest
 from archbench.study.environment import usable_cores
 from archbench.train.full_loop import train_fully
 from archbench.train.full_recipe import FullRecipe
@@ -73,26 +74,12 @@ def full_training(request: TrainingRequest, *, recipe: FullRecipe, stack: ExitSt
         lambda: begun_document(request.folder, asked=asked, more=lambda: {"processes": world()}),
         device=torch.device(device),
     )
-    images = _held_out(stream.test, stream=stream, recipe=recipe)
-    return Training(
-        network=network,
-        loop=lambda checkpoint, on_point: train_fully(
-            network,
-            stream,
-            recipe=recipe,
-            seed=request.seed,
-            device=device,
-            teacher=teacher,
-            checkpoint=checkpoint,
-            checkpoint_every_s=request.checkpoint_every_s,
-            on_point=on_point,
-            on_progress=request.on_progress,
-            on_note=request.on_note,
-        ),
+    return request.training(
+        network,
+        partial(train_fully, network, stream, recipe=recipe, seed=request.seed, teacher=teacher),
         facts=facts,
-        texts=texts_of(network.spec, data=data, images=images),
         validation=_held_out(stream.validation, stream=stream, recipe=recipe),
-        held_out=images,
+        held_out=_held_out(stream.test, stream=stream, recipe=recipe),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from archbench.evaluate.kept_training import (
     train_to_end,
 )
 from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
-from archbench.evaluate.training_request import Training, TrainingRequest, texts_of
+from archbench.evaluate.training_request import Training, TrainingRequest
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, as_spec, load_weights
 from archbench.models.network import Written
@@ -254,28 +255,21 @@ def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
     facts = begun_document(request.folder, asked=asked, more=planned)
     with readable(request.folder / DOCUMENT):
         plan = Plan(**facts["plan"])
-    images = held_out(dataset)
-    return Training(
-        network=network,
-        loop=lambda checkpoint, on_point: train(
+    return request.training(
+        network,
+        partial(
+            train,
             network,
             dataset,
             recipe=recipe,
             seed=0,
             plan=plan,
             width=width,
-            device=device,
             teacher=taught_by,
-            checkpoint=checkpoint,
-            checkpoint_every_s=request.checkpoint_every_s,
-            on_point=on_point,
-            on_progress=request.on_progress,
-            on_note=request.on_note,
         ),
         facts=facts,
-        texts=texts_of(network.spec, data=data, images=images),
         validation=held_out(dataset, share="validation"),
-        held_out=images,
+        held_out=held_out(dataset),
     )
 
 

@@ -17,8 +17,26 @@ from archbench.models.weights.load import read_network
 from archbench.models.weights.translation import differing_fields
 from archbench.models.weights.weight_file import read_weights
 from archbench.progress import Progress
+from archbench.study.trial import CurvePoint
 from archbench.train.resumable import CHECKPOINT_EVERY_S
 from archbench.train.step import derived_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network that is ready to be trained, and how.
+
+    The facts say what is trained on what and how, JSON-able. The texts stand in the headers of
+    its weights, so that pictures can be given to them later. Of its images it has those to validate
+    on and the held-out ones.
+    """
+
+    network: Network
+    loop: Loop
+    facts: Mapping[str, Any]
+    texts: Mapping[str, str]
+    validation: HeldOut
+    held_out: HeldOut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +105,33 @@ class TrainingRequest:
         facts = {"spec": spec.to_document(), "digest": spec.digest}
         return network, {**facts, **({"weights": self._begin(network)} if self.weights else {})}
 
+    def training(
+        self,
+        network: Network,
+        train: Callable[..., tuple[CurvePoint, ...]],
+        *,
+        facts: Mapping[str, Any],
+        validation: HeldOut,
+        held_out: HeldOut,
+    ) -> Training:
+        """A training by a loop that takes what is asked of every training, and nothing else."""
+        data = f"{facts['data']['data']} {facts['data']['data_digest']}"
+        return Training(
+            network=network,
+            loop=lambda checkpoint, on_point: train(
+                device=self.device,
+                checkpoint=checkpoint,
+                checkpoint_every_s=self.checkpoint_every_s,
+                on_point=on_point,
+                on_progress=self.on_progress,
+                on_note=self.on_note,
+            ),
+            facts=facts,
+            texts={**header(network.spec), "data": data, **held_out.preparation.texts()},
+            validation=validation,
+            held_out=held_out,
+        )
+
     def _begin(self, network: Network) -> dict[str, Any]:
         """Loads the weights to begin with; the file's name and sha256."""
         assert self.weights is not None
@@ -121,25 +166,3 @@ class TrainingRequest:
         if loaded.fresh:
             classes = f"another number of classes than the {network.spec.num_classes:,} of the data"
             self.say(f"{name} is for {classes}: the classifier begins anew")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """A network that is ready to be trained, and how.
-
-    The facts say what is trained on what and how, JSON-able. The texts stand in the headers of
-    its weights. Of its images it has those to validate on and the held-out ones.
-    """
-
-    network: Network
-    loop: Loop
-    facts: Mapping[str, Any]
-    texts: Mapping[str, str]
-    validation: HeldOut
-    held_out: HeldOut
-
-
-def texts_of(spec: ArchSpec, *, data: Mapping[str, Any], images: HeldOut) -> dict[str, str]:
-    """What stands in the header of trained weights, so that pictures can be given to them later."""
-    known = {"data": f"{data['data']} {data['data_digest']}", **images.preparation.texts()}
-    return {**header(spec), **known}
