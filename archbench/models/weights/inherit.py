@@ -16,12 +16,12 @@ What fits is copied. For all else there are rules, which keep near to what the a
 
 Xu et al. 2024 (arXiv:2311.18823) initialise small networks from larger ones in this way; they too
 compare layers evenly spaced with the first ones, and find that it matters most to select the same
-channels everywhere. Ranking channels by their norm is of Li et al. 2017 (arXiv:1608.08710, sec.
-3.1) and serves Cai et al. 2020 (arXiv:1908.09791, sec. 3.3) to shrink widths, whose smaller kernels
-are also the middle of larger ones; theirs is the l1 norm of one layer, ours the l2 norm over all
-that write or read a channel. To begin a larger network as the function of a smaller one is of Chen
-et al. 2016 (arXiv:1511.05641), to resize patches so that resized ones give what they gave of Beyer
-et al. 2023 (arXiv:2212.08013, sec. 3.4).
+channels everywhere. Ranking channels by their norm is of Li et al. 2017 (arXiv:1608.08710) and
+serves Cai et al. 2020 (arXiv:1908.09791) to shrink widths, whose smaller kernels are also the
+middle of larger ones; theirs is the l1 norm of one layer, ours the l2 norm over all that write or
+read a channel. To begin a larger network as the function of a smaller one is of Chen et al. 2016
+(arXiv:1511.05641), to resize patches so that resized ones give what they gave of Beyer et al. 2023
+(arXiv:2212.08013).
 
 What of a network are the same channels, its parts say: see ``named_channels``.
 """
@@ -324,7 +324,7 @@ def _silent(new: ResolvedSpec, old: ResolvedSpec, own: Mapping[str, Tensor]) -> 
     """Zeros for the ends of the branches of new layers, in stages of which the ancestor has some.
 
     The end is the weight of a batch norm where there is one, as Goyal et al. 2017
-    (arXiv:1706.02677, sec. 5.1) begin theirs. A layer from stream to stream is none: an activation
+    (arXiv:1706.02677) begin theirs. A layer from stream to stream is none: an activation
     may be behind it, which would let nothing through.
     """
     found: dict[str, Tensor] = {}
