@@ -195,7 +195,7 @@ def _drawn_sides(
 
 def changed(picture: Image.Image, *, augmentation: Augmentation) -> Image.Image:
     """A square picture, mirrored and changed at random."""
-    if torch.rand(1) < augmentation.flip:
+    if torch.rand(1).item() < augmentation.flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for change in _changes(augmentation, picture.width):
         picture = change(picture)
@@ -269,8 +269,9 @@ def _draft(image: Image.Image, scale: float) -> None:
 
     Decoding then takes a fraction of the time.
     """
-    wanted = [math.ceil(_MARGIN * scale * edge) for edge in image.size]
-    image.draft("RGB", (wanted[0], wanted[1]))
+    width, height = (math.ceil(_MARGIN * scale * edge) for edge in image.size)
+    if 2 * width <= image.width:
+        image.draft("RGB", (width, height))
 
 
 @lru_cache(maxsize=8)

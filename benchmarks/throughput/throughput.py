@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from PIL import Image
 
 RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
 ERASING = 0.25
+KINDS = ("archbench", "timm", "timm, prefetcher")
 HELD_OUT = (("val", "test", 0, 1), ("test", "test", 1, 2))
 
 
@@ -38,31 +42,59 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         copy(options.photos, root, size=options.size, number=options.images)
-        loaders: dict[str, Callable[[], Iterator[Any]]] = {}
-        for workers in options.workers:
-            how = {"side": options.side, "batch": options.batch, "workers": workers}
-            loaders[f"archbench {workers}"] = stream(root, opened, **how)
-            loaders[f"timm {workers}"] = timm_loader(root, use_prefetcher=False, **how)
-            loaders[f"timm, prefetcher {workers}"] = timm_loader(root, use_prefetcher=True, **how)
-        rates: dict[str, list[float]] = {name: [] for name in loaders}
-        for done in range(-1, options.rounds):
-            for name, loader in loaders.items():
-                rate = images_per_second(loader())
-                if done >= 0:
-                    rates[name].append(rate)
+        rates = in_turn(root, options)
     print("| workers | archbench, images/s | timm | timm, prefetcher | ratio | ratio, prefetcher |")
     print("|---" * 6 + "|")
     for workers in options.workers:
-        ours, *theirs = (
-            rates[f"{name} {workers}"] for name in ("archbench", "timm", "timm, prefetcher")
-        )
+        ours, *theirs = (rates[kind, workers] for kind in KINDS)
         medians = [f"{statistics.median(one):.0f}" for one in (ours, *theirs)]
         ratios = [ratio(ours, other) for other in theirs]
         print(f"| {workers} |", " | ".join([*medians, *ratios]), "|")
+
+
+def in_turn(root: Path, options: argparse.Namespace) -> dict[tuple[str, int], list[float]]:
+    """Images a second of each loader, round by round; one process has those of archbench."""
+    context = multiprocessing.get_context("spawn")
+    ends, processes = {}, []
+    for library in ("archbench", "timm"):
+        ends[library], end = context.Pipe()
+        processes.append(context.Process(target=serve, args=(end, library, root, options)))
+        processes[-1].start()
+    rates = defaultdict(list)
+    for done in range(-1, options.rounds):
+        for workers, kind in itertools.product(options.workers, KINDS):
+            end = ends[kind.partition(",")[0]]
+            end.send((kind, workers))
+            rate = end.recv()
+            if done >= 0:
+                rates[kind, workers].append(rate)
+    for end in ends.values():
+        end.send(None)
+    for process in processes:
+        process.join()
+    return rates
+
+
+def serve(end: Connection, library: str, root: Path, options: argparse.Namespace) -> None:
+    """Runs the loaders of a library, of which the other end asks for one at a time."""
+    torch.set_num_threads(1)
+    if library == "archbench":
+        from archbench.memory import keep_memory
+
+        keep_memory()  # as each training on the CPU does
+    with ExitStack() as opened:
+        loaders: dict[tuple[str, int], Callable[[], Iterator[Any]]] = {}
+        for kind, workers in itertools.product(KINDS, options.workers):
+            how = {"side": options.side, "batch": options.batch, "workers": workers}
+            if library == kind == "archbench":
+                loaders[kind, workers] = stream(root, opened, **how)
+            elif library == "timm" and kind != "archbench":
+                loaders[kind, workers] = timm_loader(root, use_prefetcher="," in kind, **how)
+        while asked := end.recv():
+            end.send(images_per_second(loaders[asked]()))
 
 
 def copy(photos: Path, root: Path, *, size: str, number: int) -> None:
