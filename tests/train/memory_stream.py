@@ -1,7 +1,7 @@
 """A stream of images that lie in memory, as short as a test needs it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,18 +12,23 @@ from tests.train.tiny import NUM_CLASSES, RESOLUTION, tiny_dataset
 
 @dataclass
 class MemoryShare:
-    """Normalised images of one share, in batches; every ``world``-th image of a process."""
+    """Normalised images of one share, in batches; every ``world``-th image of a process.
+
+    ``asked`` are the epochs that were asked for, and their first steps.
+    """
 
     split: Split
     batch: int
     rank: int = 0
     world: int = 1
+    asked: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def num_steps(self) -> int:
         return len(self.split) // (self.batch * self.world)
 
     def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        self.asked.append((epoch, first_step))
         shuffle = torch.Generator().manual_seed(epoch)
         order = torch.randperm(len(self.split), generator=shuffle)[self.rank :: self.world]
         for step in range(first_step, self.num_steps):

@@ -1,6 +1,7 @@
 """A full training goes on bit for bit, ends by its rules, and is shared out over processes."""
 
 import functools
+import itertools
 import json
 import os
 import subprocess
@@ -113,6 +114,26 @@ def test_killed_training_ends_the_same_bit_for_bit(tmp_path: Path, name: str, ev
     assert _values(resumed) == _values(points)
     assert same(network, straight)
     assert not within_path(path).exists()
+
+
+def test_each_epoch_asks_for_its_own_images_from_the_step_to_go_on_with(tmp_path: Path) -> None:
+    path, stream = tmp_path / "checkpoint", MemoryStream()
+    _kill(path, step=8, recipe=RECIPE, **_EACH_STEP)
+    _train(tiny_network(seed=9), checkpoint=path, stream=stream)
+    assert stream.train.asked == [(1, 2), (2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_each_epoch_trains_at_its_own_rate(lag: int) -> None:
+    network = tiny_network()
+    weights = [network.qkv.weight.detach().clone()]
+    _train(
+        network,
+        recipe=replace(RECIPE, warmup_rate=0.0, lag_epochs=lag),  # a rate of 0 changes nothing
+        on_point=lambda *_: weights.append(network.qkv.weight.detach().clone()),
+    )
+    are_changed = [not torch.equal(*pair) for pair in itertools.pairwise(weights)]
+    assert are_changed == [epoch > lag for epoch in range(4)]
 
 
 def test_training_that_has_ended_ends_again_with_its_weights(tmp_path: Path) -> None:
