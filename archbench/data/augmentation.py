@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps
 
 from archbench.bounds import is_number
+from archbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from archbench.data.decoding import Extent, upright_rgb
 from archbench.errors import FOREIGN_FAULTS, UsageError, fault_text, library_absence
 
@@ -62,8 +63,8 @@ class Augmentation:
     repeats: int = 1
     drop_last: bool = True
     crop_share: float = 0.875
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -15,6 +15,8 @@ HELD_OUT = 0.15
 MOST_HELD_OUT = 10_000  # a standard error of half a point
 PIXEL_MEAN = 0.5
 PIXEL_STD = 0.25
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # N images, B of a batch, H W map.
 

@@ -7,6 +7,7 @@ one range that all files of a kind share, as a range of each file would make dar
 import io
 import math
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -149,6 +150,14 @@ def decoded(
     if (pixels == pixels[:, :1, :1]).all():
         remarks |= {FLAT}
     return Picture(np.ascontiguousarray(pixels), size, remarks)
+
+
+@contextmanager
+def remarks_ignored() -> Iterator[None]:
+    """Ignores what is remarked on odd metadata: what cannot be decoded is told anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
+        yield
 
 
 @contextmanager

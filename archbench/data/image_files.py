@@ -6,7 +6,6 @@ left out.
 
 import hashlib
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from archbench.data.decoding import (
     UnreadableError,
     decoded,
     extent_of,
+    remarks_ignored,
     widen,
 )
 from archbench.data.member import Stored
@@ -174,9 +174,7 @@ def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequ
     """
     found, held_out = Gathered(), _HeldOut()
     done, total = 0, sum(len(items) for items in shares.values())
-    with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        # remarks on odd metadata: what cannot be decoded is an error anyway
-        warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
+    with remarks_ignored(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         paths = [item.path for items in shares.values() for item in items]
         found.extents = extents_of(paths, pool=pool, progress=request.progress)
         read_item = partial(_read, resolution=request.resolution, extents=found.extents)

@@ -3,7 +3,6 @@
 n images, S side in pixels.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from archbench.data.augmentation import (
     random_crop,
 )
 from archbench.data.dataset import DataError, Split
-from archbench.data.decoding import Extent, UnreadableError, opened
+from archbench.data.decoding import Extent, UnreadableError, opened, remarks_ignored
 from archbench.data.files import Files
 from archbench.data.source import Share
 
@@ -66,9 +65,7 @@ class ImageMaker:
             DataError: A file is gone, or damaged.
         """
         holes = []
-        with warnings.catch_warnings(), generators_kept():
-            # remarks on odd metadata: what cannot be decoded is an error anyway
-            warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
+        with remarks_ignored(), generators_kept():
             for at, index in enumerate(task.indices.tolist()):
                 if task.seeds is None:
                     images[at] = np.asarray(self._cut(task, index, middle_crop))

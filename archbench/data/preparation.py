@@ -4,7 +4,6 @@ It is what lies between a file and a trained network, so it is kept beside the w
 """
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,13 +16,11 @@ from torch import Tensor
 
 from archbench.bounds import BOUNDS
 from archbench.data.dataset import PIXEL_MEAN, PIXEL_STD, DataSet
-from archbench.data.decoding import Extent, UnreadableError, decoded
+from archbench.data.decoding import Extent, UnreadableError, decoded, remarks_ignored
 from archbench.data.image_files import BLOCK, extents_of
 
 TEXT = "images"
 """Under which a file of weights keeps it."""
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _Channels = tuple[float, ...]
 
@@ -105,9 +102,7 @@ def pictures(
 
     Files with more than 8 bits a channel are brought to 8 by one range, that of all these files.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        # remarks on odd metadata: what cannot be decoded is told anyway
-        warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
+    with remarks_ignored(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         extents = extents_of(files, pool=pool)
         read = partial(_read, preparation=preparation, extents=extents)
         for start in range(0, len(files), BLOCK):
