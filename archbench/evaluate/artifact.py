@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.errors import ArchbenchError, MissingError, UsageError
 from archbench.evaluate.card import CARD, parsed, read_card
 from archbench.evaluate.classifier import Classifier

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.classifier import TrainedNetwork
 from archbench.measure.machine import capture_environment

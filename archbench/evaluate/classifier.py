@@ -11,7 +11,7 @@ from torch import Tensor
 
 from archbench.command_line import command_line
 from archbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD
-from archbench.data.preparation import TEXT, Preparation
+from archbench.data.image_preparation import TEXT, Preparation
 from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, Network, build, load_weights
 from archbench.models.weights.header import own_spec, source_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.data.stream import HeldOutShare, Stream, open_stream
 from archbench.evaluate.given_teacher import given_teacher
 from archbench.evaluate.held_out import HeldOut

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archbench.analysis.confusion import class_results, confused_pairs, confusion_matrix
 from archbench.analysis.statistics import Estimate, wilson
 from archbench.data import DataSet, Split, normalise
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.data.thumbnail import thumbnail
 from archbench.progress import Progress, no_progress
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.errors import (
     FOREIGN_FAULTS,
     NETWORK_FAULTS,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archbench.data.preparation import pictures
+from archbench.data.image_preparation import pictures
 from archbench.data.tree import images_below, shown
 from archbench.errors import MissingError
 from archbench.evaluate.classifier import Classifier

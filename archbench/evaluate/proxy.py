@@ -14,8 +14,8 @@ import torch
 
 from archbench.analysis.front import chance_bar
 from archbench.data import DataSet, Split, load
+from archbench.data.image_preparation import Preparation
 from archbench.data.mirror import mirrored_accuracy
-from archbench.data.preparation import Preparation
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
 from archbench.measure.machine import require_device

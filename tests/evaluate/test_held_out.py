@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.evaluate.held_out import WORST_SHOWN, HeldOut, held_out, held_out_result
 from archbench.train.loop import accuracy
 from tests.train.tiny import tiny_dataset, tiny_network

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from archbench.data.preparation import Preparation
+from archbench.data.image_preparation import Preparation
 from archbench.evaluate.library import write_module, write_timm, write_transformers
 from archbench.models import Network, as_spec, build
 from tests.evaluate.toy import SPEC

@@ -205,7 +205,7 @@ def write_weights(folder: Path) -> None:
     import torch
     import yaml
 
-    from archbench.data.preparation import Preparation
+    from archbench.data.image_preparation import Preparation
     from archbench.models import as_spec, build
     from archbench.models.weights.header import header
     from archbench.models.weights.weight_file import write_safetensors

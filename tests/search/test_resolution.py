@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from archbench.analysis.study import StudyReader
-from archbench.data.preparation import TEXT
+from archbench.data.image_preparation import TEXT
 from archbench.errors import ParkedError, UsageError
 from archbench.models import as_spec, count
 from archbench.models.weights.load import read_network

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from archbench.data import load, normalise
-from archbench.data.preparation import Preparation, pictures
+from archbench.data.image_preparation import Preparation, pictures
 from tests.data.conftest import write_classes, write_image
 
 
