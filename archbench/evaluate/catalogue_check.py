@@ -41,19 +41,23 @@ def rebuild(
 
 
 def faults(model: Mapping[str, Any]) -> list[str]:
-    """Every count of a network of such a document that is not the exact one."""
+    """Every count of a network of such a document that is not the exact one.
+
+    Networks are built, and released, in the form in which they are trained.
+    """
     counters = {"the built network": "built", "fvcore": "fvcore", "the released code": "released"}
+    exact = model["training"]
     return [
-        f"{counter} {verb} {counted:,} {noun}, not {model[what]:,}"
+        f"{counter} {verb} {counted:,} {noun}, not {exact[what]:,}"
         for counter, key in counters.items()
         for what, verb, noun in (("params", "has", "parameters"), ("macs", "computes", "MACs"))
-        if (counted := (model[key] or {}).get(what)) not in {None, model[what]}
+        if (counted := (model[key] or {}).get(what)) not in {None, exact[what]}
     ]
 
 
 def _counted(name: str, *, most_macs: int | None) -> dict[str, Any]:
     spec, known = published(name), entry(name)
-    exact = count(spec)
+    exact, trained = count(spec), count(spec, training=True)
     with torch.device("meta"):
         params = sum(parameter.numel() for parameter in build(spec).parameters())
     counted = None
@@ -65,6 +69,7 @@ def _counted(name: str, *, most_macs: int | None) -> dict[str, Any]:
         "family": known.family,
         "params": exact.params,
         "macs": exact.macs,
+        "training": {"params": trained.params, "macs": trained.macs},
         "built": {"params": params},
         "fvcore": {"params": counted.params, "macs": counted.macs} if counted else None,
         "released": known.released._asdict() if known.released else None,

@@ -174,11 +174,11 @@ def profile(
 
 
 def _counts(spec: ArchSpec, *, check: bool, weights: Path | None) -> dict[str, Any]:
-    counted, built = count(spec), None
+    counted, trained, built = count(spec), count(spec, training=True).total, None
     if check:
         found = count_operators(build(spec, seed=0), torch.zeros(1, 3, *spec.resolution))
         counts = {what: getattr(found, what) for what in _COUNTED}
-        agrees = all(getattr(counted, what) == counts[what] for what in _COUNTED)
+        agrees = all(getattr(trained, what) == counts[what] for what in _COUNTED)
         built = {"counter": "fvcore", **counts, "agrees": agrees}
     stages = [
         {
@@ -204,6 +204,7 @@ def _counts(spec: ArchSpec, *, check: bool, weights: Path | None) -> dict[str, A
         "resolution": list(spec.resolution),
         "num_classes": spec.num_classes,
         **_work(counted.total),
+        "training": _work(trained) if trained != counted.total else None,
         "paper": asdict(catalogue.entry(spec.name).paper) if is_published else None,
         "weights": str(weights) if weights else None,
         "built": built,
@@ -237,7 +238,7 @@ def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
         "activations": counted.activations if counted else None,
         "uncounted": reason,
         "operators": dict(counted.by_operator) if counted else None,
-        **dict.fromkeys(("work", "paper", "weights", "built")),
+        **dict.fromkeys(("work", "training", "paper", "weights", "built")),
         "stages": [],
     }
 

@@ -20,7 +20,7 @@ class Convolution(NamedTuple):
     """A square kernel and the norm behind it: ``batch``, ``layer`` (over channels) or ``none``.
 
     A padding that is not given is half of the kernel. A batch norm takes a bias only away again;
-    CeiT has one all the same.
+    CeiT has one all the same. The ``epsilon`` is that of a layer norm.
     """
 
     inputs: int
@@ -31,6 +31,7 @@ class Convolution(NamedTuple):
     groups: int = 1
     bias: bool = False
     norm: str = "batch"
+    epsilon: float = 1e-5
 
     @property
     def margin(self) -> int:
@@ -70,8 +71,12 @@ class ConvNorm(nn.Module):
             groups=spec.groups,
             bias=spec.bias,
         )
-        norms = {"batch": nn.BatchNorm2d, "layer": MapLayerNorm, "none": nn.Identity}
-        self.norm: nn.Module = norms[spec.norm](spec.outputs)
+        norms = {"batch": nn.BatchNorm2d, "none": nn.Identity}
+        self.norm: nn.Module
+        if spec.norm == "layer":
+            self.norm = MapLayerNorm(spec.outputs, eps=spec.epsilon)
+        else:
+            self.norm = norms[spec.norm](spec.outputs)
         self.is_sampling_by_channel = spec.groups > 1 and spec.stride > 1
 
     def forward(self, x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from archbench.models.layer import (
     sizes,
     token_map,
 )
+from archbench.models.part import Part, Site
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedStage
 
 Written = str | ArchSpec | Mapping[str, Any] | nn.Module
@@ -116,7 +117,9 @@ class Head(nn.Module):
         if spec.pool == "layer_class_attention":
             shape = LayerAttentionShape.of(stage.blocks, dim=dim)
             self.layer_attention = LayerAttention(shape, epsilon=spec.epsilon)
-        self.norm = branch_norm(dim, norm=spec.norm, epsilon=spec.epsilon)
+        self.is_norm_behind = spec.norm == "pooled_layer"
+        norm = "layer" if self.is_norm_behind else spec.norm
+        self.norm = branch_norm(dim, norm=norm, epsilon=spec.epsilon)
         self.hidden = _hidden_layer(spec, dim)
         classifier = NormLinear if spec.norm == "batch" else nn.Linear
         self.classifiers = nn.ModuleList(
@@ -127,7 +130,12 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor | tuple[Tensor, ...]:
         if self.pool == "mean":
-            pooled = [self.hidden(self.norm(map_tokens(x)).mean(dim=1))] * len(self.classifiers)
+            sequence = map_tokens(x)  # (B, N, C)
+            if self.is_norm_behind:
+                mean = self.norm(sequence.mean(dim=1))
+            else:
+                mean = self.norm(sequence).mean(dim=1)
+            pooled = [self.hidden(mean)] * len(self.classifiers)
         else:
             assert tokens is not None
             if self.layer_attention is not None:
@@ -183,17 +191,20 @@ def count(
     *,
     num_classes: int | None = None,
     resolution: int | tuple[int, int] | None = None,
+    training: bool = False,
 ) -> Count:
     """Parameters, MACs and activations of one image in closed form; nothing is built.
 
-    The number of classes and the resolution are the network's own by default, as in ``build``.
+    The number of classes and the resolution are the network's own by default, as in ``build``. A
+    reparameterised convolution is one, as it ships, or in ``training`` all of its branches, as it
+    is built; other networks count the same.
 
     Raises:
         UsageError: No published network has this name, or it is no network of the grammar.
         SpecError: The network is illegal.
     """
     spec = as_spec(written, num_classes=num_classes, resolution=resolution).resolved()
-    stages = tuple(_stage_work(stage) for stage in spec.stages)
+    stages = tuple(_stage_work(stage, training=training) for stage in spec.stages)
     head, last = spec.head, spec.stages[-1]
     return Count(stages, _head_work(head, last, num_classes=spec.num_classes))
 
@@ -250,11 +261,13 @@ def spec_of(network: nn.Module) -> ArchSpec | None:
     return network.spec if one == other else None
 
 
-def _stage_work(stage: ResolvedStage) -> StageWork:
+def _stage_work(stage: ResolvedStage, *, training: bool) -> StageWork:
+    def work(part: Part, site: Site) -> Work:
+        return part.count(site) if training else part.deployed_count(site)
+
     tables = stage.class_tokens + (stage.tokens if stage.position == "absolute" else 0)
-    embed = total(stage.embed.count(stage.embed_site), Work(params=tables * stage.dim))
-    blocks = zip(stage.blocks, stage.block_sites, strict=True)
-    return StageWork(embed, tuple(block.count(site) for block, site in blocks))
+    embed = total(work(stage.embed, stage.embed_site), Work(params=tables * stage.dim))
+    return StageWork(embed, tuple(map(work, stage.blocks, stage.block_sites)))
 
 
 def _head_work(head: HeadSpec, stage: ResolvedStage, *, num_classes: int) -> Work:

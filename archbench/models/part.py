@@ -170,7 +170,14 @@ class Part(Checked, ABC):
 
     @abstractmethod
     def count(self, site: Site) -> Work:
-        """Parameters, MACs and activations of a resolved spec, in closed form."""
+        """Parameters, MACs and activations of a resolved spec as it is built, in closed form."""
+
+    def deployed_count(self, site: Site) -> Work:
+        """The same when it ships, where several branches have become one convolution.
+
+        Norms and biases that folding takes away count as ever.
+        """
+        return self.count(site)
 
     @abstractmethod
     def module(self, site: Site) -> nn.Module:

@@ -1,7 +1,8 @@
 """The proxy of a network: the same spec for smaller images and other classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from math import isfinite, sqrt
 from typing import Any, NamedTuple
 
@@ -97,13 +98,16 @@ def scaled(spec: ArchSpec, scale: float) -> ArchSpec:
     """
     if not (isfinite(scale) and scale > 0):
         raise UsageError(f"{scale} is not a scale", place="scale", help="use a number above 0")
-    stages, head = tuple(_scaled_stage(stage, scale) for stage in spec.stages), spec.head
+    widths, head = _scaled_widths(spec.stages, scale), spec.head
+    stages = tuple(
+        _scaled_stage(stage, scale, dim=dim) for stage, dim in zip(spec.stages, widths, strict=True)
+    )
     if head.hidden_dim is not None:
         head = replace(head, hidden_dim=_multiple(head.hidden_dim * scale))
     return replace(spec, stages=stages, head=head)
 
 
-def _scaled_stage(stage: StageSpec, scale: float) -> StageSpec:
+def _scaled_stage(stage: StageSpec, scale: float, *, dim: int) -> StageSpec:
     layers = []
     for layer, fields in stage.layers:
         changes = dict(fields)
@@ -116,7 +120,6 @@ def _scaled_stage(stage: StageSpec, scale: float) -> StageSpec:
         part and replace(part, **_scaled_heads(_heads(part), scale))
         for part in (stage.embed, stage.block)
     ]
-    dim = _scaled_width(stage, scale)
     return replace(stage, embed=parts[0], block=parts[1], dim=dim, layers=tuple(layers))
 
 
@@ -131,6 +134,18 @@ def _scaled_heads(fields: Mapping[str, Any], scale: float) -> dict[str, int]:
     if fields.get("key_dim") is not None and fields.get("num_heads") is not None:
         return {"num_heads": _least_one(fields["num_heads"] * scale)}
     return {}
+
+
+def _scaled_widths(stages: Sequence[StageSpec], scale: float) -> list[int]:
+    """A stage without an embed is as wide as the one before; what has heads decides for both."""
+    widths: list[int] = []
+    for number, stage in enumerate(stages):
+        goes_on = stage.embed.kind == "none" and bool(widths)
+        behind = takewhile(lambda other: other.embed.kind == "none", stages[number + 1 :])
+        run = [stage, *behind]
+        headed = [one for one in run if any(_heads(one.block).values())]
+        widths.append(widths[-1] if goes_on else _scaled_width((headed or run)[0], scale))
+    return widths
 
 
 def _scaled_width(stage: StageSpec, scale: float) -> int:

@@ -69,9 +69,9 @@ class HeadSpec(Checked):
 
     ``pool`` is ``mean`` over map tokens; ``class_token``: classifier j reads token j; or
     ``layer_class_attention``: likewise, behind CeiT's attention over the class tokens of every
-    layer of the last stage. The norm is ``layer`` (before pooling), ``batch`` (of each classifier,
-    before it) or ``none``; ``epsilon`` is of every layer norm. Two classifiers are trained with a
-    teacher or alike; evaluation averages logits.
+    layer of the last stage. The norm is ``layer`` (before pooling), ``pooled_layer`` (behind the
+    mean), ``batch`` (of each classifier, before it) or ``none``; ``epsilon`` is of every layer
+    norm. Two classifiers are trained with a teacher or alike; evaluation averages logits.
 
     With a ``hidden_dim`` a linear layer of that width stands between pooling and the classifiers,
     which share it, and an ``activation`` (``hardswish``) behind it, as in MobileNetV3. Its
@@ -79,7 +79,7 @@ class HeadSpec(Checked):
     """
 
     pool: Annotated[str, choice("mean", "class_token", "layer_class_attention")] = "mean"
-    norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
+    norm: Annotated[str, choice("layer", "pooled_layer", "batch", "none")] = "layer"
     epsilon: Epsilon = 1e-5
     num_classifiers: Annotated[int, whole(high=2)] = 1
     hidden_dim: Annotated[int, whole()] | None = None
@@ -96,6 +96,13 @@ class HeadSpec(Checked):
     def to_document(self) -> dict[str, Any]:
         """The written form: every field that is not None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.norm == "pooled_layer" and self.pool != "mean":
+            raise SpecError(
+                "class tokens are not averaged before their norm", place="norm", help="use layer"
+            )
 
 
 @dataclass(frozen=True)

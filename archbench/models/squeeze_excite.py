@@ -19,6 +19,11 @@ def squeeze_excite_work(dim: int, squeezed: int) -> Work:
     return total(squeeze, excite)
 
 
+def squeezed_width(dim: int, share: float) -> int:
+    """The multiple of 8 that is nearest to a share of the width, at least 8; 0 of no share."""
+    return max(8, int(dim * share + 4) // 8 * 8) if share else 0
+
+
 class SqueezeExcite(nn.Module):
     """Pools a map, squeezes to fewer channels, and weighs the map's; (B, C, H, W) to the same."""
 

@@ -31,7 +31,7 @@ def randomise(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         if "bias" in name or "token" in name:
             nn.init.normal_(parameter, std=0.1)
-        if "scale." in name:
+        if any(word in name for word in ("scale.", "gamma", "temperature")):
             nn.init.uniform_(parameter, 0.5, 1.5)
 
 

@@ -23,7 +23,10 @@ WORDS = (
 NEEDED: Sequence[Mapping[str, Any]] = ({}, {"num_heads": 2})
 ODD_GRIDS = (Grid(7, 7), Grid(5, 9), Grid(6, 3), Grid(13, 4), Grid(2, 3))
 ROLES_AND_KINDS = [(role, kind) for role, registry in KINDS.items() for kind in registry.names]
-WITHOUT_ATTENTION = ("bottleneck", "conv", "efficientvit", "inverted_bottleneck")
+WITHOUT_ATTENTION = (
+    *("bottleneck", "conv", "convnext", "edgenext", "efficientvit"),
+    *("inverted_bottleneck", "mobileone", "repvit"),
+)
 NEEDS_A_STAGE_BEFORE = ("none", "shrink_attention")
 
 

@@ -49,6 +49,16 @@ def test_light_attention_equals_timm(name: str, training: bool, tmp_path: Path) 
     assert _difference(ours, theirs, training=training, side=97) < TOLERANCE
 
 
+@in_both_modes
+@pytest.mark.parametrize("name", ["mobileone_s1", "repvit_m0_9"])
+def test_networks_of_branches_equal_timm(name: str, training: bool, tmp_path: Path) -> None:
+    network = timm_network(name)
+    ours = _loaded(name, network, tmp_path)
+    if len(ours.head.classifiers) == 2:
+        network.set_distilled_training(True)  # type: ignore[operator]
+    assert _difference(ours, network, training=training, side=64) < TOLERANCE
+
+
 def test_deit_equals_timm_at_384(tmp_path: Path) -> None:
     theirs = timm_network("deit_base_patch16_384")
     ours = _loaded("deit_base_384", theirs, tmp_path)

@@ -50,6 +50,8 @@ def changed(base: str, **fields: Any) -> ArchSpec:
     document = published(base).to_document()
     for stage, depth in zip(document["stages"], fields.pop("depths", []), strict=False):
         stage["depth"] = depth
+    for stage, dim in zip(document["stages"], fields.pop("dims", []), strict=False):
+        stage["dim"] = dim
     document["head"]["num_classifiers"] = fields.pop(
         "classifiers", document["head"]["num_classifiers"]
     )
@@ -214,6 +216,26 @@ CASES: dict[str, Callable[[], Case]] = {
         "efficientvit_timm", "efficientvit_b0", timm_network("efficientvit_b0")
     ),
     "shvit_timm": lambda: case("shvit_timm", "shvit_s1", timm_network("shvit_s1")),
+    "edgenext_timm": lambda: case(
+        "edgenext_timm",
+        changed("edgenext_xx_small", name="", depths=[1, 1, 1, 2, 1, 1, 1], resolution=64),
+        timm_network("edgenext_xx_small", depths=(1, 2, 3, 2)),
+    ),
+    "mobileone_timm": lambda: case(
+        "mobileone_timm",
+        changed("mobileone_s4", name="", dims=[8, 24, 56, 112, 256], resolution=64),
+        timm_network("mobileone_s4", width_factor=0.125),
+    ),
+    "mobileone_timm_branches": lambda: case(
+        "mobileone_timm",
+        changed("mobileone_s0", name="", dims=[24, 24, 64, 128, 512], resolution=64),
+        timm_network("mobileone_s0", width_factor=0.5),
+    ),
+    "repvit_timm": lambda: case(
+        "repvit_timm",
+        changed("repvit_m0_9", name="", depths=[1, 2, 3, 1], dims=[16, 24, 32, 40], resolution=64),
+        timm_network("repvit_m0_9", depth=(1, 2, 3, 1), embed_dim=(16, 24, 32, 40)),
+    ),
     "resnet_torchvision": resnet_case,
     "resnet_torchvision_without_counters": lambda: resnet_case(
         change=lambda state: {k: v for k, v in state.items() if "num_batches_tracked" not in k}
@@ -246,6 +268,7 @@ def test_every_layout_has_a_test() -> None:
     [
         *("levit_384", "cvt_w24_384", "deit_base_distilled", "resnet_50"),
         *("mobilenetv3_large_100", "mobilenetv4_hybrid_medium", "efficientvit_b3", "shvit_s4"),
+        *("edgenext_base", "mobileone_s4", "repvit_m2_3"),
     ],
 )
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:

@@ -14,7 +14,16 @@ from archbench.models.arithmetic import Work
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import activation
-from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice, whole
+from archbench.models.part import (
+    Activation,
+    Embed,
+    Epsilon,
+    Grid,
+    Site,
+    Stride,
+    choice,
+    whole,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +31,8 @@ class Spec(Embed):
     """What may be set; a norm ``layer`` is over channels.
 
     Padding left out is as much as keeps ceil(size / stride) tokens; a convolution of which nothing
-    is said of the bias has one but before a batch norm. Behind the norm stands an ``activation``,
-    where one is given.
+    is said of the bias has one but before a batch norm. The ``epsilon`` is that of a layer norm,
+    left out 1e-5. Behind the norm stands an ``activation``, where one is given.
     """
 
     kind = "conv"
@@ -33,6 +42,7 @@ class Spec(Embed):
     norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
     bias: bool | None = None
     activation: Activation | None = None
+    epsilon: Epsilon | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,6 +50,8 @@ class Spec(Embed):
             whole(0, self.kernel - 1)("padding", self.padding)
         if self.norm == "batch" and self.bias:
             raise SpecError("a batch norm makes the bias of the convolution useless", place="bias")
+        if self.norm != "layer" and self.epsilon is not None:
+            raise SpecError("only a layer norm has an epsilon", place="epsilon")
 
     def resolved(self, site: Site) -> Self:
         bias = self.norm != "batch" if self.bias is None else self.bias
@@ -82,6 +94,7 @@ class Spec(Embed):
             padding=self._padding(),
             bias=bool(self.bias),
             norm=self.norm,
+            epsilon=self.epsilon or 1e-5,
         )
 
     def _padding(self) -> int:

@@ -111,11 +111,13 @@ def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
 
     ``s`` is every stage, ``e`` every stage behind the first, ``b`` every block of a stage, and
     ``c`` every convolution of our stem, between which are activations; ``before``, ``next`` and
-    ``conv`` are the stage before, the block behind, and the convolution counted from 1. Some
-    layouts keep a stage, or the whole network, as one list in which an attention and its MLP are
-    entries of their own: ``entry`` and ``entry_mlp`` count within a stage, where the embed ends
-    the stage before it, and ``flat`` and ``flat_mlp`` within the network. ``vit`` and ``cls``
-    differ in transformers' networks with a second class token or classifier.
+    ``conv`` are the stage before, the block behind, and the convolution counted from 1. ``stage``
+    and ``block`` are theirs where a stage of ours without an embed is the end of the one before.
+    Some layouts keep a stage, or the whole network, as one list in which an attention and its MLP
+    are entries of their own: ``entry`` and ``entry_mlp`` count within a stage, where the embed ends
+    the stage before it, ``second`` and ``second_mlp`` where two entries of the embed begin it, and
+    ``flat`` and ``flat_mlp`` within the network. ``vit`` and ``cls`` differ in transformers'
+    networks with a second class token or classifier.
     """
     words: dict[str, Any] = {
         "vit": "deit" if spec.stages[0].class_tokens == 2 else "vit",
@@ -126,12 +128,16 @@ def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
         return
     depths = [len(stage.blocks) for stage in spec.stages]
     is_block = "{b}" in ours
+    starts = [stage.embed.kind != "none" for stage in spec.stages]
     for s in range("{e}" in ours, len(depths) if "{" in ours else 1):
         for b in range(depths[s]) if is_block else (0,):
             flat = 2 * (sum(depths[:s]) + s + b - (not is_block))
             entry = 2 * b if is_block else 2 * depths[s - 1]
             numbers = {"s": s, "e": s, "b": b, "before": s - 1, "next": b + 1}
+            first = max(i for i in range(s + 1) if starts[i])
+            numbers |= {"stage": sum(starts[: s + 1]) - 1, "block": sum(depths[first:s]) + b}
             lists = {"flat": flat, "flat_mlp": flat + 1, "entry": entry, "entry_mlp": entry + 1}
+            lists |= {"second": 2 * b + 2, "second_mlp": 2 * b + 3}
             yield words | numbers | lists
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import SpecError, UsageError, WeightsError
-from archbench.models.catalogue import published, published_names
+from archbench.models.catalogue import published_names
 from archbench.models.layer import AttentionBias
 from archbench.models.network import Network, Stage, count
 from archbench.models.part import Grid
@@ -270,7 +270,7 @@ def their_tensors(
 def same_size(file: WeightFile) -> list[str]:
     """The published networks with as many parameters as the file holds."""
     number = file.part.size()["parameters"]
-    return [name for name in published_names() if count(published(name)).params == number]
+    return [name for name in published_names() if count(name, training=True).params == number]
 
 
 def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) -> Tensor | None:

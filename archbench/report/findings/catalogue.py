@@ -95,11 +95,15 @@ def _counted(
     by: str,
     unknown: str,
 ) -> ReportTable:
-    """Exact counts beside printed ones, and beside what the built and the released code give."""
+    """Exact counts beside printed ones, and beside what the built and the released code give.
 
-    def same(counts: Mapping[str, int] | None, exact: int, *, unknown: str) -> str:
-        count = (counts or {}).get(what)
-        return unknown if count is None else "same" if count == exact else "DIFFERS"
+    These are in the form in which they are trained, which may have more branches.
+    """
+
+    def same(model: Mapping[str, Any], by: str, *, unknown: str) -> str:
+        count = (model[by] or {}).get(what)
+        same = count == model["training"][what]
+        return unknown if count is None else "same" if same else "DIFFERS"
 
     rows = []
     for model in models:
@@ -111,8 +115,8 @@ def _counted(
                 noun: f"{exact:,}",
                 "printed": model["paper"][printed] if difference else "",
                 "off by": f"{percent:{'+' if percent else ''}.1f} %" if difference else "",
-                by: same(model[by], exact, unknown=unknown),
-                "released": same(model["released"], exact, unknown="unknown"),
+                by: same(model, by, unknown=unknown),
+                "released": same(model, "released", unknown="unknown"),
             }
         )
     return ReportTable(rows, align="lrrrll")

@@ -145,12 +145,14 @@ def _foreign_totals(model: Mapping[str, Any]) -> FactList:
 def _totals(model: Mapping[str, Any]) -> FactList:
     width = max(len(f"{model[what]:,}") for what in _COUNTS)
     params, macs, activations = (f"{model[what]:>{width},}" for what in _COUNTS)
-    built = model["built"]
+    built, trained = model["built"], model["training"]
     facts = {
         "parameters": params,
         "MACs": f"{macs}  multiply-adds; papers print these as FLOPs;\n"
         f"{'':{width}}  a multiply-add counted as two would be {number.short(2 * model['macs'])}",
         "activations": f"{activations}  {_OUTPUTS}",
+        "in training": trained
+        and f"{trained['params']:,} parameters, {trained['macs']:,} MACs, of all branches",
         "paper": _paper(model["paper"]),
         "fvcore": built
         and (
