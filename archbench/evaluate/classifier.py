@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def trained(path: Path, *, spec: ArchSpec | None = None) -> TrainedNetwork:
     network = build(spec, seed=0)
     load_weights(network, path)
     known = ("data", "epoch", "accuracy")
-    told = {key: file.metadata[key] for key in known if key in file.metadata}
+    told: dict[str, Any] = {key: file.metadata[key] for key in known if key in file.metadata}
+    with suppress(KeyError, ValueError):  # of files from before there was one
+        told["recipe"] = dict(json.loads(file.metadata["recipe"]))
     source = source_of(file) if own else {"layout": "other", "file": path.name}
     return TrainedNetwork(
         network=network.eval(),

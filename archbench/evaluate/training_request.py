@@ -1,6 +1,7 @@
 """What is asked of a training, and with which network and weights does it begin?"""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,7 @@ class TrainingRequest:
     ) -> Training:
         """A training by a loop that takes what is asked of every training, and nothing else."""
         data = f"{facts['data']['data']} {facts['data']['data_digest']}"
+        texts = {"data": data, "recipe": json.dumps(facts["recipe"])}
         return Training(
             network=network,
             loop=lambda checkpoint, on_point: train(
@@ -127,7 +129,7 @@ class TrainingRequest:
                 on_note=self.on_note,
             ),
             facts=facts,
-            texts={**header(network.spec), "data": data, **held_out.preparation.texts()},
+            texts={**header(network.spec), **texts, **held_out.preparation.texts()},
             validation=validation,
             held_out=held_out,
         )

@@ -57,7 +57,7 @@ def texts_for(file: WeightFile, spec: ArchSpec, *, new_head: bool) -> dict[str, 
     if own is None:
         return {}
     is_same = own.resolution == spec.resolution and not new_head
-    known = ("data", "epoch", *(("accuracy", "images") if is_same else ()))
+    known = ("data", "epoch", "recipe", *(("accuracy", "images") if is_same else ()))
     kept = {key: told[key] for key in known if key in told}
     if is_same or "images" not in told:
         return kept

@@ -79,10 +79,10 @@ def pace_text(
 
 def recipe_text(name: str, recipe: Mapping[str, Any]) -> str:
     """Every field of a recipe with its value, by the names that ``--set`` takes."""
-    facts = {f"recipe {name}": ", ".join(_fields(recipe))}
+    facts = {f"recipe {name}": ", ".join(recipe_fields(recipe))}
     for key, inner in recipe.items():
         if isinstance(inner, Mapping):
-            facts[key] = ", ".join(_fields(inner))
+            facts[key] = ", ".join(recipe_fields(inner))
     return beside(facts, left=2 + max(map(len, facts)))
 
 
@@ -115,7 +115,8 @@ def write(
     return write_files(folder, contents)
 
 
-def _fields(recipe: Mapping[str, Any]) -> Iterator[str]:
+def recipe_fields(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of a recipe with their values, without those that have fields themselves."""
     for key, value in recipe.items():
         if not isinstance(value, Mapping):
             yield f"{key} {_value(value)}"
