@@ -37,7 +37,7 @@ from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Conditions, Measurement
 
 BUDGET_S = 10.0
-_OPERATORS = ("operators", "operators_delegated", "operators_outside", "delegate_calls")
+_OPERATORS = ("operators", "operators_outside", "outside", "delegate_calls", "layers_run_in")
 _WRITERS = {"hf": write_transformers, "python": write_module, "timm": write_timm}
 
 
@@ -217,11 +217,7 @@ def _in_runtime(
             "library": "",
             "conditions": asdict(conditions),
             "ran_in": opened.precision,
-            "operators": {
-                key: opened.details[key]
-                for key in (*_OPERATORS, "layers_run_in")
-                if key in opened.details
-            },
+            "operators": {key: opened.details[key] for key in _OPERATORS if key in opened.details},
             "notes": []
             if hasattr(_backend(wanted), "write_metadata")
             else [f"its files have no place for classes and preparation: keep {CARD} with them"],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
+from archbench.report.findings.training import recipe_fields
 
 Card = Mapping[str, Any]
 
@@ -131,6 +132,10 @@ def _what(card: Card) -> str:
     if "data" in weights:
         epoch = f", epoch {weights['epoch']}" if "epoch" in weights else ""
         lines.append(f"Trained on {weights['data']} by archbench{epoch}.")
+        recipe = weights.get("recipe", {})
+        inner = [value for value in recipe.values() if isinstance(value, Mapping)]
+        if told := [text for fields in (recipe, *inner) for text in recipe_fields(fields)]:
+            lines.append(f"Recipe: {', '.join(told)}.")
     elif "source" in weights:
         lines.append(f"Its weights come from {weights['source'].get('file', 'another library')}.")
     else:
@@ -176,7 +181,7 @@ def _table(card: Card) -> str:
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     notes = [f"- {text}" for one in card["artifacts"] if (text := operators(one))]
-    notes += [f"- {one['format']}: {note}" for one in card["artifacts"] for note in one["notes"]]
+    notes += [f"- {note}" for note in remarks(card)]
     environment = card.get("environment") or {}
     threads = {one["conditions"]["threads"] for one in card["artifacts"]}
     lines += [
@@ -199,17 +204,22 @@ def operators(one: Mapping[str, Any]) -> str:
     found = one["operators"]
     if "operators_outside" not in found:
         return ""
-    outside, of = found["operators_outside"], ""
-    total = found.get("operators") or outside + found.get("operators_delegated", 0)
-    if total > outside:
-        of = f" of {total}"
-    calls, products = found.get("delegate_calls"), found.get("layers_run_in")
+    of = f" of {found['operators']}" if "operators" in found else ""
+    kinds = f" ({found['outside']})" if "outside" in found else ""
+    calls, products = found.get("delegate_calls"), found.get("layers_run_in", "")
+    is_told = {part.split()[0] for part in products.split(", ") if part} - {one["precision"]}
     return (
-        f"{one['format']} {one['precision']}: {outside}{of} operators run outside "
-        f"{_INSIDE[one['format']]}"
+        f"{one['format']} {one['precision']}: {found['operators_outside']}{of} operators{kinds} "
+        f"run outside {_INSIDE[one['format']]}"
         + (f", which is called {number.plural(calls, 'time')}" if calls is not None else "")
-        + (f"; its products run in {products}" if products else "")
+        + (f"; its products run in {products}" if is_told else "")
     )
+
+
+def remarks(card: Card) -> list[str]:
+    """What else is to be known of each format, once."""
+    told = (f"{one['format']}: {note}" for one in card["artifacts"] for note in one["notes"])
+    return list(dict.fromkeys(told))
 
 
 def _images(card: Card) -> str:

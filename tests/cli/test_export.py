@@ -118,6 +118,8 @@ def test_a_file_says_what_was_measured_of_it(run: Run, home: Path, tmp_path: Pat
     assert {**inside, "artifacts": []} == {**card, "artifacts": []}
     assert alone == {k: v for k, v in entry.items() if k not in ("folder", "files", "bytes")}
     assert alone["compared"]["agreement"] == 1.0
+    assert inside["weights"]["recipe"]["batch"] == 32
+    assert "\nRecipe: rungs [" in (out / "README.md").read_text()
 
 
 def test_int8_is_calibrated_on_the_users_images(run: Run, home: Path, tmp_path: Path) -> None:

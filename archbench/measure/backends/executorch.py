@@ -11,6 +11,7 @@ from archbench.measure.backend import Runnable
 from archbench.measure.backends._archive import read_metadata as read_metadata
 from archbench.measure.backends._archive import write_metadata as write_metadata
 from archbench.measure.backends._export import InHalf, exported_program
+from archbench.measure.backends._operators import left_outside
 from archbench.study.measurement import Conditions
 
 NEEDS = {"executorch": "executorch"}
@@ -57,11 +58,12 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         return method.execute((images,))
 
     plan = deserialize_pte_binary(path.read_bytes()).program.execution_plan[0]
-    calls = [type(call.instr_args).__name__ for chain in plan.chains for call in chain.instructions]
-    details = {
-        "delegate_calls": calls.count("DelegateCall"),
-        "operators_outside": calls.count("KernelCall"),
-    }
+    calls = [call.instr_args for chain in plan.chains for call in chain.instructions]
+    outside = [
+        plan.operators[call.op_index].name for call in calls if type(call).__name__ == "KernelCall"
+    ]
+    delegated = [call for call in calls if type(call).__name__ == "DelegateCall"]
+    details = {"delegate_calls": len(delegated), **left_outside(outside)}
     return Runnable(run=run, precision=conditions.precision, details=details, images=images)
 
 

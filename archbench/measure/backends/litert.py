@@ -14,6 +14,7 @@ from archbench.exactness import evaluating
 from archbench.measure.backend import Runnable
 from archbench.measure.backends._archive import read_metadata as read_metadata
 from archbench.measure.backends._archive import write_metadata as write_metadata
+from archbench.measure.backends._operators import left_outside
 from archbench.study.measurement import Conditions
 
 NEEDS = {"ai_edge_litert": "litert"}
@@ -68,11 +69,9 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
     operators = interpreter._get_ops_details()  # noqa: SLF001
     delegates = [one for one in operators if one["op_name"] == "DELEGATE"]
     own = operators[: len(operators) - len(delegates)]
-    details = {
-        "delegate_calls": len(delegates),
-        "operators_delegated": (inside := _number_inside(delegates, own)),
-        "operators_outside": len(own) - inside,
-    }
+    inside = _inside(delegates, own)
+    outside = [one["op_name"] for one in own if one["index"] not in inside]
+    details = {"delegate_calls": len(delegates), **left_outside(outside, total=len(own))}
     return Runnable(run=run, precision="fp32", details=details, images=images)
 
 
@@ -93,10 +92,10 @@ def _halve_weights(path: Path) -> None:
     path.write_bytes(halved)
 
 
-def _number_inside(
+def _inside(
     delegates: Sequence[Mapping[str, Any]], operators: Sequence[Mapping[str, Any]]
-) -> int:
-    """How many operators delegates took: those between what goes in and what comes out."""
+) -> set[int]:
+    """The operators that delegates took: those between what goes in and what comes out."""
     maker = {int(tensor): one["index"] for one in operators for tensor in one["outputs"]}
     needs = {one["index"]: set(map(int, one["inputs"])) for one in operators}
     inside: set[int] = set()
@@ -106,4 +105,4 @@ def _number_inside(
             found = {maker[tensor] for tensor in wanted} - inside
             inside |= found
             wanted = set().union(*(needs[one] for one in found))
-    return len(inside)
+    return inside

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from archbench.exactness import evaluating
 from archbench.measure.backend import Runnable
+from archbench.measure.backends._operators import left_outside
 from archbench.study.measurement import Conditions
 
 NEEDS = {"ncnn": "ncnn", "pnnx": "ncnn"}
@@ -92,5 +93,5 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
 
     # A file with layers that are not ncnn's is not written.
     number = int(path.read_text().splitlines()[1].split()[0])
-    details = {"operators": number, "operators_outside": 0}
+    details = left_outside((), total=number)
     return Runnable(run=run, precision=conditions.precision, details=details, images=images)

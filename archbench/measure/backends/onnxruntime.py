@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from archbench.measure.backend import Runnable
 from archbench.measure.backends import _onnx
 from archbench.measure.backends._export import InHalf
+from archbench.measure.backends._operators import left_outside, mixed
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Conditions
 
@@ -77,7 +78,8 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         options.add_free_dimension_override_by_name("batch", len(example))
         session = onnxruntime.InferenceSession(path, options, providers=[_PROVIDER])
         layers = _precisions(optimised)
-        homes = [part.ep_name for part in session.get_provider_graph_assignment_info()]
+        parts = session.get_provider_graph_assignment_info()
+        nodes = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
         images = example.contiguous()
         outputs = [
             torch.empty([len(example) if isinstance(side, str) else side for side in entry.shape])
@@ -94,13 +96,13 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
         session.run_with_iobinding(binding)
         return outputs
 
-    return _onnx.mixed(
+    outside = [kind for provider, kind in nodes if provider != _PROVIDER]
+    return mixed(
         run,
         layers,
-        operators=len(homes),
-        outside=len(homes) - homes.count(_PROVIDER),
         asked=conditions.precision,
         images=images,
+        operators=left_outside(outside, total=len(nodes)),
     )
 
 

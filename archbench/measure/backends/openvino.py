@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archbench.errors import InexactError, library_absence
 from archbench.measure.backend import Runnable
 from archbench.measure.backends._export import exported_program
-from archbench.measure.backends._onnx import mixed
+from archbench.measure.backends._operators import left_outside, mixed
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
@@ -100,13 +100,14 @@ def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Run
     ]
     kinds = [layer["runtimePrecision"] for layer in layers if layer["layerType"] in _PRODUCTS]
     operators = [layer for layer in layers if layer["layerType"] not in _NO_OPERATORS]
+    by_reference = [layer for layer in operators if layer["primitiveType"].startswith("ref")]
+    outside = [layer["layerType"] for layer in by_reference]
     return mixed(
         run,
         Counter(_NAMES.get(kind, kind) for kind in kinds),
-        operators=len(operators),
-        outside=sum(layer["primitiveType"].startswith("ref") for layer in operators),
         asked=conditions.precision,
         images=images,
+        operators=left_outside(outside, total=len(operators)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.model_card import operators
+from archbench.report.model_card import operators, remarks
 
 
 def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Finding:
@@ -26,7 +26,7 @@ def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Find
         Lines(
             [
                 f"differences are on {' and '.join(sorted(compared))}" if compared else "",
-                *(f"{one['format']}: {note}" for one in artifacts for note in one["notes"]),
+                *remarks(document),
                 *(operators(one) for one in artifacts),
                 *(_reason(one) for one in artifacts),
                 *(_failure(one) for one in document["failed"]),
@@ -45,7 +45,7 @@ def _row(one: Mapping[str, Any]) -> dict[str, object]:
         "precision": one["precision"],
         "MB": f"{one['bytes'] / 1e6:.1f}",
         "difference": f"{compared['largest_difference']:.1e}",
-        "same class": number.NOT_THERE if agreement is None else number.percent(agreement),
+        "agree": number.NOT_THERE if agreement is None else number.percent(agreement),
         "latency, ms": number.with_interval(latency["value"], latency["low"], latency["high"])
         if latency
         else number.NOT_THERE,
@@ -57,7 +57,8 @@ def _reason(one: Mapping[str, Any]) -> str:
     latency = one["latency"]
     if not latency or not latency["reason"]:
         return ""
-    return f"the latency of {one['format']} is {latency['verdict']}: {latency['reason']}"
+    name = f"{one['format']} {one['precision']}"
+    return f"the latency of {name} is {latency['verdict']}: {latency['reason']}"
 
 
 def _failure(one: Mapping[str, Any]) -> str:
