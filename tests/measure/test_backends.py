@@ -153,7 +153,8 @@ def test_a_pass_of_an_artifact_reads_the_images(name: str, tmp_path: Path) -> No
     conditions, network = usable(name, "fp32"), small().eval()
     path = tmp_path / f"network{BACKENDS.load(name).SUFFIX}"
     write_artifact(network, EXAMPLE, path=path, conditions=conditions)
-    opened = BACKENDS.load(name).open_artifact(path, EXAMPLE, conditions=conditions)
+    with quiet():
+        opened = BACKENDS.load(name).open_artifact(path, EXAMPLE, conditions=conditions)
     assert opened.images is not None
     other = torch.randn(EXAMPLE.shape, generator=torch.Generator().manual_seed(1))
     for images in (EXAMPLE, other, EXAMPLE):
