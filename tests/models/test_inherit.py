@@ -189,6 +189,7 @@ def test_few_hidden_units_are_those_of_the_greatest_norm() -> None:
     mlp = ancestor.stages[0].blocks[1].mlp
     with torch.no_grad():
         mlp[0].weight[::2] *= 10
+        mlp[2].weight[:, ::2] *= 10
     network, found = heir(small(**{"stages[0].block.mlp_ratio": 2}), ancestor)
     ours = network.stages[0].blocks[1].mlp
     assert ours[0].weight.equal(mlp[0].weight[::2])
@@ -196,6 +197,16 @@ def test_few_hidden_units_are_those_of_the_greatest_norm() -> None:
     assert ours[2].weight.equal(mlp[2].weight[:, ::2])
     assert ours[2].bias.equal(mlp[2].bias)
     assert found.share == 1
+
+
+def test_what_writes_a_channel_counts_as_much_as_what_reads_it() -> None:
+    ancestor = made(small())
+    mlp = ancestor.stages[0].blocks[1].mlp
+    with torch.no_grad():
+        mlp[0].weight.fill_(1.0)[::2] = 2.0  # even ones have 0.8 of what writes
+        mlp[2].weight.fill_(1.0)[:, 1::2] = 2.5  # odd ones have 0.86 of what reads
+    network, _ = heir(small(**{"stages[0].block.mlp_ratio": 2}), ancestor)
+    assert network.stages[0].blocks[1].mlp[2].weight.equal(mlp[2].weight[:, 1::2])
 
 
 def test_few_heads_take_queries_keys_values_and_projection_along() -> None:

@@ -146,9 +146,12 @@ def greatest_norm(
         for side, words in enumerate(pair.sides):
             for name, squares in _squares(pair, words, weight, side=side):
                 key = pair.place.key(name)
-                if key not in known and sums.setdefault(key, squares).shape[1] == squares.shape[1]:
+                if key in known:
+                    continue
+                if key not in sums:
+                    sums[key], sizes[key] = squares, pair.place.channels.sizes[name]
+                elif sums[key].shape[1] == squares.shape[1]:
                     sums[key] = _sum(sums[key], squares)
-                    sizes[key] = pair.place.channels.sizes[name]
     return {
         key: Chosen(_greatest(squares, sizes[key]), squares.shape[1])
         for key, squares in sums.items()
