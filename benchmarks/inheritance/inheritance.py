@@ -1,10 +1,9 @@
 """Do short trainings that begin from inherited weights reach more, and rank candidates better?
 
 A base network is trained on other photographs. Random candidates around it are then trained on the
-data at hand, each for the epochs of the proxy twice: from fresh weights and from those of the base,
-as far as they fit; and for many epochs from fresh weights, which is the truth. Of one candidate both
-short trainings take the same steps, so at equal epochs they have taken equal CPU time; that of the
-base is told beside it.
+data at hand, from fresh weights and from those of the base as far as they fit: each for the epochs
+of the proxy, and each in full. Of one candidate both short trainings take the same steps, so at
+equal epochs they have taken equal CPU time; that of the base is told beside it.
 
 Every training writes a line when it ends and goes on from its checkpoint when it was interrupted, so
 the same command finishes what was begun. Two processes share the work with --part 1/2 and 2/2.
@@ -43,46 +42,53 @@ from archbench.train.recipe import Plan, Recipe
 _SPACE = Path(__file__).with_suffix(".yaml")
 _SAMPLE_SEED = 20_261
 _ARMS = ("fresh", "inherited")
+_PLAN = Plan(precision="bf16", memory_format="channels_last")
 _DRAWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is trained: widths as a share of the space's, candidates, seeds, epochs."""
+    """How much is trained: widths as a share of the space's, candidates, seeds, epochs.
+
+    ``seeds`` are those of short trainings, of which the first ``full_seeds`` are trained in full.
+    """
 
     scale: float
     candidates: int
     seeds: int
+    full_seeds: int
     base: int
     rungs: tuple[int, ...]
     full: int
 
 
-WHOLE = Size(scale=1.0, candidates=24, seeds=3, base=40, rungs=(1, 2, 4, 8), full=80)
-QUICK = Size(scale=0.25, candidates=4, seeds=1, base=1, rungs=(1,), full=2)
+WHOLE = Size(scale=1.0, candidates=10, seeds=5, full_seeds=2, base=100, rungs=(1, 2, 4), full=24)
+QUICK = Size(scale=0.5, candidates=4, seeds=1, full_seeds=1, base=1, rungs=(1,), full=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training of a candidate, short from either weights or ``full`` from fresh ones."""
+    """One training of a candidate from either weights, ``short`` or in full."""
 
     candidate: int
     seed: int
     arm: str
+    is_full: bool
 
     @property
     def name(self) -> str:
         """Names its checkpoint and its line."""
-        return f"{self.arm}-{self.candidate:02d}-{self.seed}"
+        length = "full" if self.is_full else "short"
+        return f"{length}-{self.arm}-{self.candidate:02d}-{self.seed}"
 
 
 def jobs(size: Size) -> Iterator[Job]:
-    """All trainings, the short ones first, one seed after the other."""
-    for arms in (_ARMS, ("full",)):
-        for seed in range(size.seeds):
+    """All trainings, one seed after the other: the short ones, then those in full."""
+    for seed in range(size.seeds):
+        for is_full in (False, True)[: 2 if seed < size.full_seeds else 1]:
             for candidate in range(size.candidates):
-                for arm in arms:
-                    yield Job(candidate=candidate, seed=seed, arm=arm)
+                for arm in _ARMS:
+                    yield Job(candidate=candidate, seed=seed, arm=arm, is_full=is_full)
 
 
 def candidates(space: SearchSpace, size: Size) -> list[ArchSpec]:
@@ -128,7 +134,7 @@ def run(
         stem=ours.stem,
         num_seeds=1,
         recipe=Recipe(rungs=size.rungs, batch=ours.batch),
-        plan=Plan(),
+        plan=_PLAN,
         device="cpu",
     )
     specs, done = candidates(space, size), {row["name"] for row in rows(out)}
@@ -145,7 +151,7 @@ def _trained(
 ) -> dict[str, Any]:
     if job.arm == "inherited":
         proxy = replace(proxy, weights=ancestor)
-    if job.arm == "full":
+    if job.is_full:
         proxy = replace(proxy, recipe=replace(proxy.recipe, rungs=(size.full,)))
     checkpoint = out / f"{job.name}.checkpoint.safetensors"
     network, share = proxy.begun(spec, seed=job.seed)
@@ -189,10 +195,12 @@ def rows(out: Path) -> list[dict[str, Any]]:
 def table(out: Path) -> Iterator[str]:
     """What came of it, in lines: accuracies of both kinds at each epoch, and their agreement."""
     found = rows(out)
-    truth = _means([row for row in found if row["arm"] == "full"])
-    curves = {arm: _curves([row for row in found if row["arm"] == arm]) for arm in _ARMS}
+    in_full = {arm: _of_arm(found, arm, is_full=True) for arm in _ARMS}
+    truths = {arm: _means(those) for arm, those in in_full.items()}
+    short = {arm: _of_arm(found, arm, is_full=False) for arm in _ARMS}
+    curves = {arm: _curves(those) for arm, those in short.items()}
     shares = [row["share"] for row in found if row["share"] is not None]
-    yield f"{len(found)} trainings, {len(truth)} candidates trained in full"
+    yield f"{len(found)} trainings, of them {sum(map(len, in_full.values()))} in full"
     if shares:
         yield f"inherited: {100 * statistics.fmean(shares):.1f} % of the parameters on average"
     epochs = sorted({epoch for arm in curves.values() for at in arm.values() for epoch in at})
@@ -200,26 +208,42 @@ def table(out: Path) -> Iterator[str]:
         reached = {
             arm: {c: at[epoch] for c, at in curves[arm].items() if epoch in at} for arm in _ARMS
         }
-        yield _line(f"after {epoch} epochs", reached, truth)
-    if truth:
-        yield f"in full: {100 * statistics.fmean(truth.values()):.1f} % on average"
-    seconds = {arm: [r["seconds"] for r in found if r["arm"] == arm] for arm in (*_ARMS, "full")}
-    told = (f"{arm} {statistics.fmean(s):.0f}" for arm, s in seconds.items() if s)
-    yield f"seconds of a training on average: {', '.join(told)}"
+        yield _gain(f"after {epoch} epochs", reached)
+        for arm, truth in truths.items():
+            yield from _taus(f"  tau with the full training from {arm} weights", reached, truth)
+    yield _gain("in full", truths)
+    yield from _taus(
+        "  tau of both full trainings", {"fresh": truths["fresh"]}, truths["inherited"]
+    )
+    for what, of in (("short", short), ("full", in_full)):
+        told = (
+            f"{arm} {statistics.fmean(row['cpu_seconds'] for row in those):.0f}"
+            for arm, those in of.items()
+            if those
+        )
+        yield f"CPU seconds of a {what} training on average: {', '.join(told)}"
 
 
-def _line(when: str, reached: dict[str, dict[int, float]], truth: dict[int, float]) -> str:
+def _of_arm(found: Sequence[dict[str, Any]], arm: str, *, is_full: bool) -> list[dict[str, Any]]:
+    return [row for row in found if row["arm"] == arm and row["is_full"] == is_full]
+
+
+def _gain(when: str, reached: dict[str, dict[int, float]]) -> str:
     both = sorted(set(reached["fresh"]) & set(reached["inherited"]))
     if not both:
         return f"{when}: nothing to compare yet"
     means = [100 * statistics.fmean(reached[arm][c] for c in both) for arm in _ARMS]
     gains = np.array([100 * (reached["inherited"][c] - reached["fresh"][c]) for c in both])
-    told = f"{when}: fresh {means[0]:.1f} %, inherited {means[1]:.1f} %, gain {_of(gains)}"
-    known = [c for c in both if c in truth]
-    if len(known) < 3:
-        return told
-    taus = (f"{arm} {_tau([(reached[arm][c], truth[c]) for c in known])}" for arm in _ARMS)
-    return f"{told}; tau with the full training: {', '.join(taus)}"
+    return f"{when}: fresh {means[0]:.1f} %, inherited {means[1]:.1f} %, gain {_of(gains)}"
+
+
+def _taus(
+    what: str, reached: dict[str, dict[int, float]], truth: dict[int, float]
+) -> Iterator[str]:
+    known = sorted(set.intersection(set(truth), *map(set, reached.values())))
+    if len(known) >= 3:
+        taus = (f"{arm} {_tau([(at[c], truth[c]) for c in known])}" for arm, at in reached.items())
+        yield f"{what}: {', '.join(taus)}"
 
 
 def _of(values: Any) -> str:
