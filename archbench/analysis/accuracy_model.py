@@ -21,9 +21,11 @@ it stretches the top more than the bottom.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +47,8 @@ _OWN = (0.05, 0.15, 0.3, 0.5, 0.8)  # scale of the candidate's own part, likewis
 _LEVELS = 4  # to an octave, of as how many trainings a candidate's count on a warped scale
 _NODES = 32  # of the grid, by weight, that moments are averaged over
 _INTERCEPT_SD = 10.0  # in spreads: wide
+_CHANGE_SD = 0.01  # by how much what int8 does differs between candidates, before pairs tell
+_CHANGE_DEGREES = 2.0  # pairs that this guess counts for
 _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
@@ -91,11 +95,24 @@ class AccuracyModel:
     Of each candidate, by number, it takes the results of its trainings to the end, one at least,
     and its choices. ``noise_degrees`` are the trainings beyond the first of their candidate, from
     which the noise between seeds is known.
+
+    What shares the trainings of a candidate, as its quantised network does, is given in ``changes``
+    by its own number, with that candidate's and what its accuracy is less that of the candidate.
+    The noise of the seeds is the same in both; what is left are the images on which they differ.
     """
 
     def __init__(
-        self, results: Mapping[int, Sequence[float]], *, choices: Sequence[Mapping[str, Any]]
+        self,
+        results: Mapping[int, Sequence[float]],
+        *,
+        choices: Sequence[Mapping[str, Any]],
+        changes: Mapping[int, tuple[int, float]] = MappingProxyType({}),
     ) -> None:
+        self._changes = changes
+        shifts = np.array([shift for _, shift in changes.values()])
+        squares = float(((shifts - shifts.mean()) ** 2).sum()) if changes else 0.0
+        degrees = _CHANGE_DEGREES + max(0, len(changes) - 1)
+        self._change_sd = math.sqrt((_CHANGE_DEGREES * _CHANGE_SD**2 + squares) / degrees)
         self._place = {number: place for place, number in enumerate(results)}
         means = np.array([np.mean(values) for values in results.values()], dtype=np.float64)
         self._count = np.array([len(values) for values in results.values()], dtype=np.float64)
@@ -132,6 +149,27 @@ class AccuracyModel:
         unseen: Sequence[Mapping[str, Any]] = (),
     ) -> Floats:
         """Joint draws of true accuracies, (number, len(of) + len(unseen)), the unseen last."""
+        if not self._changes:
+            return self._drawn(number, of=of, rng=rng, unseen=unseen)
+        trained = [self._changes.get(one, (one, 0.0)) for one in of]
+        own = list(dict.fromkeys(candidate for candidate, _ in trained))
+        drawn = self._drawn(number, of=own, rng=rng, unseen=unseen)
+        places = [own.index(candidate) for candidate, _ in trained]
+        found = drawn[:, [*places, *range(len(own), drawn.shape[1])]]
+        for place, (one, (_, shift)) in enumerate(zip(of, trained, strict=True)):
+            if one in self._changes:
+                found[:, place] += shift + self._change_sd * rng.standard_normal(number)
+        return found
+
+    def _drawn(
+        self,
+        number: int,
+        *,
+        of: Sequence[int],
+        rng: np.random.Generator,
+        unseen: Sequence[Mapping[str, Any]],
+    ) -> Floats:
+        """``draw`` of candidates that were trained."""
         drawn = np.empty((number, len(of) + len(unseen)))
         places = [self._place[candidate] for candidate in of]
         x, others = self._x[places], self._rows(self._features.rows(unseen))
@@ -155,7 +193,11 @@ class AccuracyModel:
         mean = shares @ means
         sd = np.sqrt(shares @ (variances + means**2) - mean**2)
         means, sds = self._centre + self._spread * mean, self._spread * sd
-        return {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
+        known = {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
+        for one, (candidate, shift) in self._changes.items():
+            middle, wide = known[candidate]
+            known[one] = middle + shift, math.hypot(wide, self._change_sd)
+        return known
 
     def _moments_at(self, node: _Node) -> tuple[Floats, Floats]:
         """Mean and variance at one node, in spreads from the centre."""
@@ -312,9 +354,18 @@ class _Node(NamedTuple):
 
 def accuracy_model_of(trials: Sequence[TrialRecord]) -> AccuracyModel:
     """What is believed of the trials of a study that were trained to the end, one at least."""
-    ended = [record for record in trials if is_trained(record)]
-    results = {record.number: list(final_accuracies(record).values()) for record in ended}
-    return AccuracyModel(results, choices=[record.choices for record in ended])
+    ended = {record.number: record for record in trials if is_trained(record)}
+    shared = {n: record.design for n, record in ended.items() if record.design in ended}
+    own = [record for number, record in ended.items() if number not in shared]
+    results = {record.number: list(final_accuracies(record).values()) for record in own}
+    reached = {number: record.proxy_accuracy or 0.0 for number, record in ended.items()}
+    return AccuracyModel(
+        results,
+        choices=[record.choices for record in own],
+        changes={
+            n: (one, reached[n] - reached[one]) for n, one in shared.items() if one is not None
+        },
+    )
 
 
 def is_trained(record: TrialRecord) -> bool:

@@ -10,7 +10,7 @@ from archbench.analysis.accuracy_model import AccuracyModel, is_trained
 from archbench.analysis.front_probability import DRAWS
 from archbench.analysis.statistics import Estimate
 from archbench.study.objective import objective_value
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import PRECISION, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,13 @@ def axis_changes(
     foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
     unseen = [{**record.choices, axis: to} for axis, to in foretold]
     numbers = [record.number, *(other.number for _, _, other in shown)]
+    if record.design is not None:  # the model foretells trainings, not what int8 does to them
+        numbers.append(record.design)
     rng = np.random.default_rng(3)
     drawn = model.draw(DRAWS, of=numbers, unseen=unseen, rng=rng)
+    if record.design is not None:
+        drawn[:, len(numbers) :] += drawn[:, [0]] - drawn[:, [len(numbers) - 1]]
+        drawn = np.delete(drawn, len(numbers) - 1, axis=1)
     every = [*shown, *((axis, after, None) for axis, after in foretold)]
     found = [
         AxisChange(
@@ -73,7 +78,7 @@ def _foretold(
     for axis, before in record.choices.items():
         for other in ended:
             change = axis, other.choices.get(axis, before)
-            if change[1] != before and change not in known and change not in found:
+            if axis != PRECISION and change[1] != before and change not in (*known, *found):
                 found.append(change)
     return found
 

@@ -49,6 +49,7 @@ class Wish:
     accuracy: float | None = None
     is_knee: bool = False  # whether the point is wanted from which on more cost buys least
     sure: float = SURE  # how probable it must be that limits and accuracy are kept
+    precision: str | None = None  # of a study that has int8: any where None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
     Raises:
         NegativeResultError: No design keeps what was asked for; the nearest is named.
         StorageError: There is no study, or it cannot be read.
-        UsageError: The wish is none, limits what is no cost, or asks for what is not finite.
+        UsageError: The wish is none, limits what is no cost, or asks for what is not finite or for
+            a precision that the study does not have.
     """
     _check(wish)
     return _Picker(as_study(study)).pick(wish)
@@ -183,6 +185,7 @@ class _Picker:
         self._full = study.retraining
 
     def pick(self, wish: Wish) -> Pick:
+        self._choose_precision(wish.precision)
         choices, worth = self._ranked(wish)
         if not choices:
             raise self._nothing(wish)
@@ -206,12 +209,37 @@ class _Picker:
             ),
         )
 
+    def _choose_precision(self, wanted: str | None) -> None:
+        """Leaves the designs in this precision."""
+        if wanted is None:
+            return
+        header = self._study.header
+        known = header.get("precisions") or [header["conditions"]["precision"]]
+        if wanted not in known:
+            raise UsageError(
+                f"the study has no designs in {wanted}",
+                place="precision",
+                help=f"it has {' and '.join(known)}; a space has both by target.precision: "
+                "[fp32, int8]",
+            )
+        is_int8 = wanted == "int8"
+        if len(known) > 1:
+            self._all = [record for record in self._all if record.is_int8 == is_int8]
+        if not self._all:
+            raise NegativeResultError(
+                f"no design to pick from in {wanted}: none was trained and beats chance",
+                place=self._study.name,
+                help="leave --precision out",
+            )
+
     def rivals(self, wish: Wish) -> list[Finalist]:
-        """Who keeps a wish, by the short trainings alone, the pick first.
+        """Who keeps a wish, by the short trainings alone, the pick first; in int8 where only there.
 
         Raises:
             NegativeResultError: Nobody does.
         """
+        trained = [record for record in self._all if record.design is None]
+        self._all = trained or self._all
         choices, worth = self._ranked(wish, follows=False)
         if not choices:
             raise self._nothing(wish)
@@ -257,7 +285,7 @@ class _Picker:
             near = near_front(among, rule=self._rule, moments=self._moments)
             chances = self._study.front_probabilities.on_front
             likely = [record for record in near if chances.get(record.number, 0.0) >= 0.5]
-            among = likely or self._study.front_records()
+            among = likely or self._study.rule.front(self._all)
         kept = [(record, self._keeps(record, wish)) for record in among]
         return [(record, chance) for record, chance in kept if chance >= wish.sure]
 
@@ -300,7 +328,8 @@ class _Picker:
         value = wish.limits.get(name) or _upper(chosen.record, name)
         step = step_of(name, value)
         below, above = ({**wish.limits, name: limit} for limit in (value - step, value + step))
-        return Wish(limits=below, sure=wish.sure), Wish(limits=above, sure=wish.sure)
+        other = replace(wish, is_knee=False)
+        return replace(other, limits=below), replace(other, limits=above)
 
     def _trade(self, chosen: Choice, wish: Wish) -> Trade:
         name = "proxy_accuracy" if wish.accuracy is not None else next(iter(wish.limits))

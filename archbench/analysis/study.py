@@ -33,7 +33,7 @@ _SCHEMA = "archbench.study/1"
 _HEADER_KEYS = (
     "question", "created", "seed", "space_name", "space_text", "size", "feasible_share", "sampler",
     "pruner", "audit", "conditions", "plan", "proxy", "environment", "command", "seconds",
-    "sources", "spaces", "left_to_chance",
+    "sources", "spaces", "left_to_chance", "precisions", "quantisation",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from archbench.errors import StorageError
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES
-from archbench.study.trial import Taken, TrialRecord, final_accuracies
+from archbench.study.trial import PRECISION, Taken, TrialRecord, final_accuracies
 
 _ARROW: Mapping[Kind, pa.DataType] = {
     "int64": pa.int64(),
@@ -125,6 +125,7 @@ def _design_cells(
         "trial": record.number,
         "accuracy_standard_error": accuracy_standard_error(record, num_validation=num_validation),
         **latency_cells(record.latency),
+        "precision": _precision(record),
         "on_front": sure.on_front.get(record.number),
         "meets_limits": sure.meets_limits.get(record.number),
         "seeds": len({point.seed for point in record.curve}),
@@ -136,6 +137,11 @@ def _design_cells(
         "choices": json.dumps(dict(record.choices)),
         "spec": json.dumps(dict(record.spec)),
     }
+
+
+def _precision(record: TrialRecord) -> str | None:
+    computed = record.latency.conditions.precision if record.latency else None
+    return record.choices.get(PRECISION, computed)
 
 
 def _measurement_cells(taken: Taken) -> dict[str, Any]:
@@ -232,6 +238,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("latency_low_ms", "float64", "ms", "lower end of its 95 % interval", _DESIGNS),
     Column("latency_high_ms", "float64", "ms", "upper end of its 95 % interval", _DESIGNS),
     Column("latency_verdict", "str", "", "stable, disturbed or incomplete", _DESIGNS),
+    Column(
+        "precision",
+        "str",
+        "",
+        "of the latency, and if int8 was chosen of the accuracy; missing if neither is known",
+        _DESIGNS,
+    ),
     Column(
         "on_front",
         "float64",

@@ -1,6 +1,7 @@
 """What is known of a study at one moment, and what does its front say in the words of a person?"""
 
 import shlex
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -16,7 +17,13 @@ from archbench.analysis.retraining import Retraining, retraining_of
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 from archbench.study.objective import OBJECTIVES, objective_value
-from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
+from archbench.study.trial import (
+    Reference,
+    Snapshot,
+    Taken,
+    TrialRecord,
+    trained_accuracies,
+)
 
 _SYNTHETIC = {"cluttered_digits": "synthetic digits"}
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
@@ -143,7 +150,10 @@ def verdict(study: StudyFacts) -> str:
     reason = no_front_reason(study)
     if reason is not None:
         return f"There is no front: {reason}."
-    told = (_found, ancestor_in_words, _sure, _disturbed, certified, _in_full, _meaning)
+    told = (
+        *(_found, int8_in_words, ancestor_in_words, _sure, _disturbed, certified),
+        *(_in_full, _meaning),
+    )
     sentences = (tell(study) for tell in told)
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -181,6 +191,38 @@ def _in_full(study: StudyFacts) -> str:
         return ""
     tau = f"{found.tau_text[:1].upper()}{found.tau_text[1:]}"
     return f"In full training ({found.how}): {found.sentence}{tau and f' {tau}.'}"
+
+
+def int8_in_words(study: StudyFacts) -> str:
+    """What int8 does to the designs of a study; empty where none is quantised.
+
+    They are compared with what was quantised, and in time where both forms were timed.
+    """
+    trials = {record.number: record for record in study.trials()}
+    both = [
+        (trials[one.number if one.design is None else one.design], one)
+        for one in trials.values()
+        if one.quantised and one.state == "complete"
+    ]
+    if not both:
+        return ""
+    losses = [
+        statistics.fmean(trained_accuracies(one).values()) - (other.proxy_accuracy or 0.0)
+        for one, other in both
+    ]
+    loss = 100 * statistics.median(losses)
+    less = f"{abs(loss):.1f} points {'less' if loss >= 0 else 'more'} accurate"
+    times = [
+        other.latency.value / one.latency.value
+        for one, other in both
+        if one is not other
+        if one.latency and other.latency and one.latency.value and other.latency.value
+    ]
+    if not times:
+        return f"In int8 designs are {less} than as trained, by the median of {len(both)}."
+    ratio = statistics.median(times)
+    how = f"{max(ratio, 1 / ratio):.2f} times as {'slow' if ratio >= 1 else 'fast'}"
+    return f"In int8 designs are {how} here and {less}, by the median of {len(both)}."
 
 
 def ancestor_in_words(study: StudyFacts) -> str:
@@ -251,10 +293,10 @@ def _found(study: StudyFacts) -> str:
     ends = dict.fromkeys([_design(front[0], names), _design(front[-1], names)])
     verb = "is" if len(front) == 1 else "are"
     accuracy = " proxy accuracy" if "proxy_accuracy" in names else ""
-    return (
-        f"{len(front)} of {trained} trained design{'s' if trained != 1 else ''} {verb} "
-        f"on the front: {' to '.join(ends)}{accuracy}."
-    )
+    those = f"trained design{'s' if trained != 1 else ''}"
+    if precisions := study.header.get("precisions"):
+        those = f"trained designs in {' or '.join(precisions)}"
+    return f"{len(front)} of {trained} {those} {verb} on the front: {' to '.join(ends)}{accuracy}."
 
 
 def _design(record: TrialRecord, names: list[str]) -> str:

@@ -107,6 +107,21 @@ def weights(text: str, *, results: Path) -> Path:
     return files[max(files, key=lambda seed: accuracies[seed])]
 
 
+def precision(text: str, *, results: Path) -> tuple[str, str | None]:
+    """In which precision a text means a network, and for int8 the data that calibrate it.
+
+    It is fp32 but for a trial of a study, ``STUDY:TRIAL``, in int8.
+    """
+    place = trial_place(text, results=results)
+    if place is None:
+        return "fp32", None
+    from archbench.analysis.study import open_study
+
+    study = open_study(place[0])
+    is_int8 = study.trial(place[1]).is_int8
+    return ("int8", str(study.header["proxy"]["data"])) if is_int8 else ("fp32", None)
+
+
 def is_network(text: str) -> bool:
     """Whether a text names a network by its form alone: published, a YAML file, STUDY:TRIAL."""
     from archbench.models import ablation_names, published_names

@@ -130,6 +130,9 @@ SET = click.option(
 folder = partial(click.option, metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
 RESULTS = folder("--results", default=RESULTS_FOLDER, help="Folder that holds the studies.")
 DATA = click.option("--data", metavar="NAME", help=DATA_HELP)
+CALIBRATION = click.option(
+    "--data", metavar="NAME", help="Images on which int8 is calibrated, as folder:PATH."
+)
 DOWNLOAD = click.option("--download", is_flag=True, help="Download the data if they are missing.")
 WORKERS = click.option(
     "--workers", type=whole("workers"), help="Number of trainings that run at the same time."

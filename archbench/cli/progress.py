@@ -129,7 +129,8 @@ class SearchProgress:
         self.front = happened.members
         if not self.front:
             return f"no front: {self.no_front_reason()}"
-        of = f" of {self.trials_done}" if self.trials_done else ""
+        is_twice = any(member.design is not None for member in self.front)  # in both precisions
+        of = f" of {self.trials_done}" if self.trials_done and not is_twice else ""
         return f"front: {len(self.front)}{of} trials, {_span(self.front)}"
 
     @update.register
@@ -207,7 +208,7 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
 def _ending_text(record: TrialRecord) -> str:
     """How a trial ended and what it reached."""
     if record.state == "complete":
-        told = f"{accuracy_text(record)} at {cost_text(record)}"
+        told = f"{accuracy_text(record)} at {cost_text(record)}{' in int8' * record.is_int8}"
         share = record.weights_inherited
         return told if share is None else f"{told}, {number.percent(share)} inherited"
     if record.state == "failed" and record.failure is not None:

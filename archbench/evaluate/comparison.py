@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from archbench.data import Data
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, opened, several
-from archbench.evaluate.target import calibrated
+from archbench.evaluate.target import calibrated, images_of
 from archbench.measure.latency.estimate import Comparison, compare_processes, compare_rounds
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine_cache import UNREADABLE
@@ -66,6 +67,7 @@ def compare(
     backend: str = "eager",
     budget_s: float = BUDGET_S,
     against: Mapping[str, Measurement] | str | Path | None = None,
+    data: Data | None = None,
     on_progress: Progress | None = None,
 ) -> Compared:
     """The ratio of the times of each pair of networks, all timed in shared rounds of one process.
@@ -73,10 +75,11 @@ def compare(
     Networks are given and conditions asked for as in `archbench.profile`; the first one is the
     reference, and one may come twice. Each takes ``budget_s`` seconds, where the intervals are not
     narrow before; ``against`` are stored measurements by name, or the file of a result that
-    ``archbench compare --save`` kept.
+    ``archbench compare --save`` kept. For int8 networks are calibrated on images of ``data``.
 
     Raises:
-        UsageError: There is nothing to compare, a name is unknown, or resolutions differ.
+        UsageError: There is nothing to compare, a name is unknown, resolutions differ, or int8 is
+            asked for without data.
         IncomparableError: What is stored was taken elsewhere or under other conditions.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
@@ -97,7 +100,9 @@ def compare(
     )
     environment, names = capture_environment(), _names(networks)
     matched = _matched(names, stored, conditions=conditions, environment=environment)
-    target = calibrated(conditions, environment=environment, on_progress=on_progress)
+    target = calibrated(
+        conditions, environment=environment, images=images_of(data), on_progress=on_progress
+    )
     forms = {name: target.form(entry) for name, entry in zip(names, networks, strict=True)}
     measured = target.measure_together(
         forms, budget_s=budget_s, together=WANTED_HALF_WIDTH, on_progress=on_progress

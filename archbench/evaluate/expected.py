@@ -12,12 +12,11 @@ from archbench.data import Data, Split, name_of
 from archbench.errors import UsageError
 from archbench.evaluate.classifier import Classifier, TrainedNetwork
 from archbench.evaluate.proxy import open_data
+from archbench.evaluate.quantised import calibration_images, drawn
 from archbench.progress import Progress
 
 COMPARED = 256
 """Held-out images on which the answers of an artifact are compared with the network's."""
-CALIBRATED = 256
-"""Training images on which int8 is calibrated."""
 _TESTED = 10_000
 _EAGER_BATCH = 32
 
@@ -51,11 +50,11 @@ class RealImages:
                 place="--data",
                 help="name the data of its training",
             )
-        images = dataset.train.images[_drawn(len(dataset.train), CALIBRATED)]
+        images = prepared_as.middle(calibration_images(dataset.train))
         return cls(
             name=dataset.name,
             digest=dataset.digest,
-            calibration=prepared_as.normalised(prepared_as.middle(images)),
+            calibration=prepared_as.normalised(images),
             test=dataset.test,
         )
 
@@ -81,7 +80,7 @@ class Expected:
                 images=images, logits=eager.logits(images), on="noise", pictures=None, accuracy=None
             )
         found, test = model.preparation, pictures.test
-        images = found.normalised(found.middle(test.images[_drawn(len(test), COMPARED)]))
+        images = found.normalised(found.middle(test.images[drawn(len(test), COMPARED)]))
         return cls(
             images=images,
             logits=eager.logits(images),
@@ -128,8 +127,3 @@ def tested(classifier: Classifier, pictures: RealImages, *, tell: Progress) -> d
         "data": pictures.name,
         "data_digest": pictures.digest,
     }
-
-
-def _drawn(number: int, wanted: int) -> Tensor:
-    """Which of so many images are taken, of all classes, always the same."""
-    return torch.randperm(number, generator=torch.Generator().manual_seed(0))[:wanted]

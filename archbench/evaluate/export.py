@@ -27,6 +27,7 @@ from archbench.evaluate.card import CARD, begun, inscription
 from archbench.evaluate.classifier import TrainedNetwork
 from archbench.evaluate.expected import Expected, RealImages, tested
 from archbench.evaluate.library import InLibrary, write_module, write_timm, write_transformers
+from archbench.evaluate.quantised import no_calibration
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, Runnable, prepared, write_artifact
 from archbench.measure.latency.latency import measure_latency
@@ -123,11 +124,7 @@ def _check(formats: Sequence[str], asked: Asked, *, data: Data | None) -> None:
         if wanted not in (*RUNTIMES, *LIBRARIES):
             raise unknown_name("format", wanted, (*RUNTIMES, *LIBRARIES), place="--to")
     if asked.precision == "int8" and data is None:
-        raise UsageError(
-            "int8 is calibrated on images of the training, and no data are named",
-            place="--precision int8",
-            help="add --data NAME",
-        )
+        raise no_calibration()
 
 
 def _exported(

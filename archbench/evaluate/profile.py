@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import torch
 
+from archbench.data import Data
 from archbench.errors import NETWORK_FAULTS, UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, noise, opened, several
-from archbench.evaluate.target import Target, calibrated
+from archbench.evaluate.quantised import no_calibration
+from archbench.evaluate.target import Target, calibrated, images_of
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine import devices as machine_devices
@@ -118,6 +120,7 @@ def profile(
     latency: bool = True,
     check: bool = False,
     pretrained: bool = False,
+    data: Data | None = None,
     on_progress: Progress | None = None,
 ) -> Profile:
     """Parameters, MACs and activations of networks, and how long their deployed form takes.
@@ -132,10 +135,11 @@ def profile(
 
     ``latency`` is whether to time at all, ``check`` whether to build each network and count it with
     fvcore, too: a forward pass each, and ``pretrained`` whether to take published weights; fetched,
-    where they are not kept yet.
+    where they are not kept yet. For int8 networks are calibrated on images of ``data``.
 
     Raises:
-        UsageError: A name is unknown, there is nothing to profile, or no weights are published.
+        UsageError: A name is unknown, there is nothing to profile, no weights are published, or
+            int8 is asked for without data.
         MissingError: The weights could not be fetched.
         SpecError: A network is illegal, also at the resolution asked for.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
@@ -167,8 +171,15 @@ def profile(
             asked = Conditions(device=device, batch=batch, threads=threads)
             chosen, unavailable = choose(backend, precision, conditions=asked)
             left_out += [entry for entry in unavailable if entry not in left_out]
+            if data is None and any(one.precision == "int8" for one in chosen):
+                raise no_calibration()
             for conditions in chosen:
-                target = calibrated(conditions, environment=environment, on_progress=on_progress)
+                target = calibrated(
+                    conditions,
+                    environment=environment,
+                    images=images_of(data),
+                    on_progress=on_progress,
+                )
                 profiles = _timed(profiles, target=target, on_progress=on_progress)
     return Profile(environment=environment, models=tuple(profiles), unavailable=tuple(left_out))
 

@@ -18,13 +18,15 @@ from archbench.data.image_preparation import Preparation
 from archbench.data.mirror import mirrored_accuracy
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
+from archbench.evaluate.quantised import int8_accuracy
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.models.rewrite import Sides
 from archbench.models.weights.header import header
 from archbench.models.weights.weight_file import content_sha256, write_safetensors
 from archbench.progress import Progress
-from archbench.study.trial import CurvePoint
+from archbench.study.measurement import Conditions
+from archbench.study.trial import CurvePoint, QuantisedAccuracy
 from archbench.train.checkpoint import read_checkpoint, read_tensors, remove_checkpoints
 from archbench.train.loop import accuracy, train
 from archbench.train.plan import choose_plan, common_plan
@@ -182,12 +184,37 @@ class Proxy:
             write_safetensors(weights, network.state_dict(), metadata=texts, is_alone=True)
         return points[-1].accuracy
 
-    def test(self, target: ArchSpec, *, weights: Path) -> float:
+    def test(
+        self, target: ArchSpec, *, weights: Path, quantised: Conditions | None = None
+    ) -> float:
         """The accuracy of trained weights on the held-out test split, 0 to 1.
+
+        It is that of the network in int8 where conditions are given under which it is quantised.
 
         Raises:
             StorageError: The weights are damaged, or of another network; its place is their file.
+            ArchbenchError: See ``archbench.evaluate.quantised.quantised_accuracy``.
         """
+        network, data = self._trained(target, weights=weights), self.dataset(target)
+        if quantised is not None:
+            return int8_accuracy(network, data, split=data.test, conditions=quantised)
+        return accuracy(network.to(self.device), data.test, device=self.device)
+
+    def quantised(
+        self, target: ArchSpec, *, seed: int, weights: Path, conditions: Conditions
+    ) -> QuantisedAccuracy:
+        """What the weights of one training reach on the validation split once they are int8.
+
+        Raises:
+            ArchbenchError: See ``test``.
+            RuntimeError: The backend of the conditions cannot quantise the network.
+        """
+        begin = time.monotonic()
+        network, data = self._trained(target, weights=weights), self.dataset(target)
+        reached = int8_accuracy(network, data, split=data.validation, conditions=conditions)
+        return QuantisedAccuracy(seed=seed, accuracy=reached, seconds=time.monotonic() - begin)
+
+    def _trained(self, target: ArchSpec, *, weights: Path) -> Network:
         spec = self.spec(target)
         tensors, metadata, _ = read_tensors(weights)
         text = metadata.get("spec")  # archbench 0.1 wrote none, nor a sha256
@@ -205,7 +232,7 @@ class Proxy:
             )
         network = build(spec, seed=0)
         network.load_state_dict(tensors)
-        return accuracy(network.to(self.device), self.dataset(target).test, device=self.device)
+        return network
 
 
 def warm_up(threads: int) -> None:
@@ -320,7 +347,8 @@ class Price:
     """What one trial costs one worker, on average over the candidates tried.
 
     The latency takes 0 seconds where it is not measured; in ``training_seconds`` are all trainings
-    of a trial, by the plan, with their validations.
+    of a trial, by the plan, with their validations, and what it takes to quantise their networks
+    where they are to be int8.
     """
 
     plan: Plan
@@ -340,6 +368,7 @@ def price(
     *,
     proxy: Proxy,
     latency_seconds: float = 0.0,
+    quantised: Conditions | None = None,
     plan: Plan | None = None,
     plan_budget_s: float = PLAN_BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
@@ -347,7 +376,8 @@ def price(
     """The cost of a trial and the plan of all trainings, from candidates that are really tried.
 
     Best they are of different sizes. Timing one takes ``latency_seconds``; a plan that is not given
-    is the fastest, which takes so many seconds for each candidate to find.
+    is the fastest, which takes so many seconds for each candidate to find. One is quantised under
+    the conditions of int8 where there are any.
 
     Raises:
         ArchbenchError: A candidate cannot be built or trained.
@@ -372,11 +402,17 @@ def price(
     dataset = proxy.dataset(specs[0])  # at other resolutions it is of as many images
     num_steps = math.ceil(len(dataset.train) / proxy.recipe.batch) * proxy.recipe.epochs
     num_images = len(dataset.validation) * len(proxy.recipe.rungs)
+    each = num_steps * step_seconds + num_images * image_seconds
+    if quantised is not None:
+        middle = specs[len(specs) // 2]
+        network, data, begin = planned.network(middle, seed=0), planned.dataset(middle), clock()
+        int8_accuracy(network, data, split=data.validation, conditions=quantised)
+        each += clock() - begin
     return Price(
         plan=plan,
         latency_seconds=latency_seconds,
         step_seconds=step_seconds,
-        training_seconds=proxy.num_seeds * (num_steps * step_seconds + num_images * image_seconds),
+        training_seconds=proxy.num_seeds * each,
         tried=len(specs),
     )
 

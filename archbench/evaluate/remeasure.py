@@ -37,7 +37,8 @@ def measure_elsewhere(
 
     The trials are members of the front, or all that were trained to the end: what was lost by not
     searching there is only known from all. Conditions that are not asked for, or are None, are
-    those of the search; each network takes ``budget_s``, where the machine does not settle before.
+    those of the search; in another precision than its own the accuracy of a network stays what it
+    was, as ``accuracy_in`` says. Each takes ``budget_s``, where the machine does not settle before.
 
     Raises:
         UsageError: The study has no such trial yet.
@@ -45,16 +46,20 @@ def measure_elsewhere(
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
     reader = open_study(study)
-    here = _chosen(reader, trials)
+    header, proxy = reader.header, reader.header["proxy"]
+    said = {name: value for name, value in asked.items() if value is not None}
+    here = _in_precision(_chosen(reader, trials), said.get("precision"))
     searched = next((record.latency.conditions for record in here if record.latency), Conditions())
-    if begun := reader.header.get("conditions"):  # networks of a study may differ in resolution
+    if begun := header.get("conditions"):  # networks of a study may differ in resolution
         height, width = begun["resolution"]
         searched = replace(searched, resolution=(height, width))
-    said = {name: value for name, value in asked.items() if value is not None}
+    if "precisions" in header:
+        searched = replace(searched, precision=header["precisions"][0])
     conditions = replace(searched, **said)
     specs = [as_spec(record.spec) for record in here]
-    waits, target = of_waits(on_progress), calibrated(conditions, on_progress=on_progress)
-    known = known_anchors(reader.header, conditions=conditions, environment=target.environment)
+    waits, images = of_waits(on_progress), (proxy["data"], proxy.get("resolution", 64))
+    target = calibrated(conditions, images=images, on_progress=on_progress)
+    known = known_anchors(header, conditions=conditions, environment=target.environment)
     # Networks differ by what they are, and not by what the machine did when each was timed.
     target = target.anchored(specs, known=known, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())
@@ -62,7 +67,9 @@ def measure_elsewhere(
     for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
         if on_progress:
             on_progress("timing networks again", done, len(here))
-        measured = target.measure(spec, budget_s=budget_s, on_progress=waits)
+        is_other = record.design is not None and "precision" not in said
+        its = target.at("int8") if is_other else target
+        measured = its.measure(spec, budget_s=budget_s, on_progress=waits)
         latency = latency_of([measured], between)
         there.append(replace(record, latency=latency))
         taken.append(Taken(trial=record.number, kind="confirm", measurement=latency))
@@ -93,6 +100,7 @@ def measure_elsewhere(
             {
                 "trial": entry.trial,
                 "proxy_accuracy": record.proxy_accuracy,
+                "accuracy_in": "int8" if record.is_int8 else "fp32",
                 **latency_cells(entry.measurement),
                 "latency_reason": entry.measurement.reason,
             }
@@ -102,6 +110,17 @@ def measure_elsewhere(
         "files": [str(path) for path in files],
     }
     return document, front
+
+
+def _in_precision(records: Sequence[TrialRecord], wanted: str | None) -> list[TrialRecord]:
+    """The records; where a precision is wanted each design once, if possible in that precision."""
+    if wanted is None:
+        return list(records)
+    ordered = sorted(records, key=lambda record: record.is_int8 != (wanted == "int8"))
+    first: dict[str, TrialRecord] = {}
+    for record in ordered:
+        first.setdefault(record.digest, record)
+    return [record for record in records if first[record.digest] is record]
 
 
 def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:

@@ -11,9 +11,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from archbench.data import Data, name_of, normalise
 from archbench.errors import NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
+from archbench.evaluate.proxy import open_data
+from archbench.evaluate.quantised import calibration_images, no_calibration
 from archbench.exactness import Standard
 from archbench.measure.backend import BACKENDS, Runnable, checked_error, placed, prepared
 from archbench.measure.latency.calibration import (
@@ -36,6 +40,8 @@ Alone = Callable[[], AbstractContextManager[None]]
 
 BUDGET_S = 10.0
 SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at its end
+_SIDE = 64  # of images that tell int8 nothing but the ranges
+_CALIBRATED = 8  # images for int8: speed does not depend on the ranges that they show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +50,19 @@ class Target:
 
     The environment is captured before anything is pinned, the constants are the calibration's with
     the ``anchors`` if there are any, and the details what is to be taken beside the latency:
-    ``peak_memory_bytes``.
+    ``peak_memory_bytes``. For int8 the ``images`` are the name of data and the side at which they
+    are loaded.
     """
 
     conditions: Conditions
     environment: Environment
     constants: Mapping[str, Any]
     details: tuple[str, ...] = ()
+    images: tuple[str, int] | None = None
+
+    def at(self, precision: str) -> Self:
+        """The target of another precision; anchors and constants are the same."""
+        return replace(self, conditions=replace(self.conditions, precision=precision))
 
     @property
     def calibration(self) -> Calibration:
@@ -72,15 +84,18 @@ class Target:
         """The target on which networks are timed in turn with two of these, its anchors.
 
         They are those that are ``known``, else the fastest and the slowest, and their constants
-        what they take by the calibration networks. Those that cannot be timed are left out.
+        what they take by the calibration networks. Those that cannot be timed are left out. They
+        are there for the state of the machine, so that in int8, too, they run in fp32.
 
         Raises:
             ArchbenchError: See ``measure``.
         """
         found = list(known)
         if not found:
+            is_int8 = self.conditions.precision == "int8"
+            target = self.at("fp32") if is_int8 else self
             for spec in specs:
-                taken = self.measure(spec, on_progress=on_progress)
+                taken = target.measure(spec, on_progress=on_progress)
                 if taken.value is not None:
                     told = {"spec": spec.to_document(), "constant_ms": taken.value}
                     interval = {"low_ms": taken.low, "high_ms": taken.high}
@@ -159,11 +174,34 @@ class Target:
             networks = _networks(alike, target=here, weights=weights or {})
             with here.bench(on_progress=on_progress) as bench, alone():
                 measured = measure_latency(
-                    networks, bench=bench, budget_s=budget_s * len(alike), together=together
+                    networks,
+                    bench=bench,
+                    budget_s=budget_s * len(alike),
+                    together=together,
+                    images=here.calibration_batches(),
                 )
             for name, network in networks.items():
                 found[name] = _detailed(measured[name], network, has_peak=has_peak)
         return {name: found[name] for name in specs}
+
+    def calibration_batches(self) -> list[Tensor]:
+        """Training images on which int8 is calibrated, enlarged, for a latency; else none.
+
+        Raises:
+            UsageError: No data are named.
+            ArchbenchError: The data cannot be had.
+        """
+        conditions = self.conditions
+        if conditions.precision != "int8":
+            return []
+        if self.images is None:
+            raise no_calibration()
+        name, side = self.images
+        found = calibration_images(open_data(name, resolution=side).train)
+        number = conditions.batch * max(1, _CALIBRATED // conditions.batch)
+        chosen = normalise(found[torch.arange(number) % len(found)])
+        enlarged = F.interpolate(chosen, size=conditions.resolution, mode="bilinear")
+        return list(enlarged.split(conditions.batch))
 
     def form(self, entry: ArchSpec | Foreign) -> ArchSpec | Foreign:
         """What is timed: of a foreign network its deployed form, or it as it is with the reason."""
@@ -187,6 +225,7 @@ def calibrated(
     conditions: Conditions,
     *,
     environment: Environment | None = None,
+    images: tuple[str, int] | None = None,
     on_progress: Progress | None = None,
 ) -> Target:
     """The target of these conditions, with this machine's constants (taken now, if never before).
@@ -198,7 +237,9 @@ def calibrated(
     calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
     kept = ("environment_id", "settings", "constants_ms", "note", "generation")
     constants = {key: getattr(calibration, key) for key in kept}
-    return Target(conditions=conditions, environment=environment, constants=constants)
+    return Target(
+        conditions=conditions, environment=environment, constants=constants, images=images
+    )
 
 
 def known_anchors(
@@ -309,6 +350,11 @@ def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -
     return replace(measurement, details=details)
 
 
+def images_of(data: Data | None) -> tuple[str, int] | None:
+    """The ``images`` of a target, at a side that is enough for a latency; None without data."""
+    return None if data is None else (name_of(data, resolution=_SIDE), _SIDE)
+
+
 @lru_cache(maxsize=4)
 def _calibration(constants: str) -> Calibration:
     return Calibration(**json.loads(constants))
@@ -328,7 +374,8 @@ def _anchor(kept: Mapping[str, Any], *, target: Target) -> Anchor:
 
 @lru_cache(maxsize=8)
 def _ready(spec: ArchSpec, target: Target, precision: str) -> Runnable:
-    """An anchor as candidates are run, at a precision."""
+    """An anchor as candidates are run, at a precision; see ``Target.anchored`` for int8."""
+    precision = "fp32" if precision == "int8" else precision
     conditions = replace(target.conditions, precision=precision)
     network = deployed(spec, conditions, forms=target.forms)
     images = noise(spec.resolution, batch=conditions.batch)

@@ -16,6 +16,8 @@ A backend that runs a file, the artifact, holds in place of ``prepare``
   shape, and the device and precision of the conditions; int8 is calibrated on the ``images``, an
   iterable of batches (B, 3, H, W);
 - ``open_artifact(path, example, *, conditions)``: the artifact ready to be run, as `Runnable`;
+- ``QUANTISATION``, where int8 is among its precisions: the library that quantises, and in words
+  how;
 - ``DYNAMIC_BATCH``, true where ``write`` takes ``dynamic_batch=True``, for an artifact that runs
   any number of images;
 - ``write_metadata(path, text)`` and ``read_metadata(path)``, where its files have a place for a
@@ -31,6 +33,7 @@ import logging
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -63,17 +66,17 @@ BACKENDS = Registry(
 )
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
-LIMITS = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": 0.5}
+LIMITS = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": sys.float_info.max}
 """Largest difference from eager in fp32, over the largest output, by the precision that ran.
 
 bf16 keeps 8 bits, and random networks of this grammar lose up to three of them; what int8 loses
-depends on the weights. The limits tell a wrong network from a rounded one, no more."""
+depends on the weights, may be all, and is told by its accuracy. The limits tell a wrong network
+from a rounded one, no more."""
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bits behind the binary point that a product keeps, and what such products are called.
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
-_NUM_IMAGES = 8  # on which int8 is calibrated
 
 _Seconds = Callable[[], float]
 
@@ -165,6 +168,7 @@ def prepared(
     *,
     conditions: Conditions,
     artifact: Path | None = None,
+    images: Iterable[Tensor] | None = None,
     wall: _Seconds = time.perf_counter,
     own_cpu: _Seconds = time.thread_time,
     all_cpu: _Seconds = time.process_time,
@@ -172,11 +176,12 @@ def prepared(
     """A network ready to be run by the backend of the conditions, compared with eager.
 
     The network stays as it is; the example are images (B, 3, H, W) in fp32, on the CPU. An artifact
-    of it is opened where it is given, else written and not kept. CPU time is counted of this
-    thread and of the whole process.
+    of it is opened where it is given, else written and not kept; for int8 it is calibrated on the
+    images, see ``write_artifact``. CPU time is counted of this thread and of the whole process.
 
     Raises:
-        UsageError: Backend or precision cannot be, or an artifact is given to one that runs none.
+        UsageError: Backend or precision cannot be, an artifact is given to one that runs none, or
+            int8 is asked for without images.
         MissingError: What the backend needs is not there.
         InexactError: The output differs from eager's by more than the limit, or one thread's work
             is done where this thread's CPU time cannot see it.
@@ -184,7 +189,7 @@ def prepared(
     require_backend(conditions)
     name, began = conditions.backend, wall()
     with quiet():
-        found = _made(network, example, conditions=conditions, artifact=artifact)
+        found = _made(network, example, conditions=conditions, artifact=artifact, images=images)
     if name == "eager" and _is_placed(network, _TYPES[conditions.precision], conditions.device):
         return replace(found, seconds=wall() - began)
     output = found.run()
@@ -214,7 +219,12 @@ def prepared(
 
 
 def _made(
-    network: nn.Module, example: Tensor, *, conditions: Conditions, artifact: Path | None
+    network: nn.Module,
+    example: Tensor,
+    *,
+    conditions: Conditions,
+    artifact: Path | None,
+    images: Iterable[Tensor] | None,
 ) -> Runnable:
     backend = BACKENDS.load(conditions.backend)
     if artifact is not None:
@@ -223,8 +233,7 @@ def _made(
         return backend.prepare(network, example, conditions=conditions)
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
         path = Path(folder, "network").with_suffix(backend.SUFFIX)
-        images = calibration_noise(example)
-        backend.write(network, example, path=path, conditions=conditions, images=images)
+        write_artifact(network, example, path=path, conditions=conditions, images=images)
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
         found: Runnable = backend.open_artifact(path, example, conditions=conditions)
     return replace(found, details={**found.details, "artifact_bytes": size})
@@ -242,11 +251,11 @@ def write_artifact(
     """Writes the artifact of a network, whole or not at all, over what was there; all its files.
 
     The network is in evaluation and stays as it is; the example are images (B, 3, H, W) in fp32,
-    on the CPU. int8 is calibrated on the images, by default on noise.
+    on the CPU. int8 is calibrated on the images, batches like the example.
 
     Raises:
         UsageError: Backend or precision cannot be, the backend runs no file or takes no dynamic
-            batch, or the name of the file does not end as it must.
+            batch, the name of the file does not end as it must, or int8 has no images.
         MissingError: What the backend needs is not there.
     """
     require_backend(conditions)
@@ -257,24 +266,16 @@ def write_artifact(
     if dynamic_batch and not getattr(backend, "DYNAMIC_BATCH", False):
         able = _names(lambda one: getattr(one, "DYNAMIC_BATCH", False))
         raise UsageError("its file has a fixed batch", place=place, help=f"use {able}")
-    if images is None:
-        images = calibration_noise(example)
+    if images is None and conditions.precision == "int8":
+        raise UsageError(
+            "int8 is calibrated on images, and there are none", place=place, help="name their data"
+        )
+    images = images or ()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder, quiet():
         made = Path(folder, path.name)
         backend.write(network, example, path=made, conditions=conditions, images=images, **more)
         files = sorted(Path(folder).iterdir(), key=lambda file: file != made)
         return [file.replace(path.with_name(file.name)) for file in files]
-
-
-def calibration_noise(example: Tensor) -> list[Tensor]:
-    """Batches of noise like the example, at least 8 images in all, always the same.
-
-    Speed does not depend on the ranges. Accuracy does: whoever ships an int8 network calibrates
-    it on images of its task.
-    """
-    generator = torch.Generator().manual_seed(1)
-    number = -(-_NUM_IMAGES // len(example))
-    return [torch.randn(example.shape, generator=generator) for _ in range(number)]
 
 
 def _with_files(conditions: Conditions) -> Any:

@@ -181,6 +181,7 @@ def _trials(summary: Summary) -> list[Part]:
                 "trial": Cell(record.number, value=record.number),
                 "state": _STATES.get(record.state, record.state),
                 "latency, ms, 95 % interval": front.latency_cell(record.latency),
+                **front.precision_cell(record),
                 "proxy accuracy, ± standard error": front.share_cell(record.proxy_accuracy, error),
                 "parameters": front.count_cell(record.params),
                 "MACs, one image": front.count_cell(record.macs),

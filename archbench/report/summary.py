@@ -59,6 +59,8 @@ class Summary:
         said = self.header.get("conditions")
         if not said:
             return ""
+        if precisions := self.header.get("precisions"):
+            said = {**said, "precision": " and ".join(precisions)}
         conditions = Conditions.from_document(said)
         return (
             conditions.text(resolution=OWN_RESOLUTION) if "sides" in self.proxy else str(conditions)

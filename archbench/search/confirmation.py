@@ -30,6 +30,7 @@ from archbench.search.jobs import (
     train_again,
 )
 from archbench.search.kept_weights import (
+    copy_weights,
     earlier_folders,
     earlier_weights,
     kept_weights,
@@ -40,7 +41,7 @@ from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import settings_of, space_of
 from archbench.study.study_folder import path_of
-from archbench.study.trial import TrialRecord, final_accuracies
+from archbench.study.trial import QuantisedAccuracy, TrialRecord, final_accuracies
 
 REPEATS_TAKEN_OVER = "repeat_seconds"
 """Key of a study's header: what its trials had taken of further trainings in earlier studies."""
@@ -194,6 +195,8 @@ class Repeats(Jobs):
             case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
                 self._study.add_point(number, point)
                 self._study.set_checkpoint(number, point, path=path, sha256=sha256)
+            case Sent(payload=QuantisedAccuracy() as found):
+                self._take_quantised(number, found)
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done():
@@ -213,10 +216,17 @@ class Repeats(Jobs):
             if self._cut_off(record) is not None and record.number not in busy:
                 return record.number
         seconds = {record.number: _training_seconds(record) for record in trials if record.curve}
+        designs = {record.number: record.design for record in trials if record.design is not None}
+        for record in trials:
+            if record.design in seconds:
+                seconds[record.design] += _quantising_seconds(record)
         planned = sum(seconds[number] for number in self._running)
-        gains = expected_gains(trials, rule=self._context.rule)
+        gains = dict.fromkeys(seconds, 0.0)
+        for number, gain in expected_gains(trials, rule=self._context.rule).items():
+            if (trained := designs.get(number, number)) in gains:
+                gains[trained] += gain
         return next_training(
-            {number: gain for number, gain in gains.items() if number in seconds},
+            gains,
             seconds=seconds,
             left=self._budget_s - self.spent_s - planned,
             busy=busy,
@@ -227,6 +237,16 @@ class Repeats(Jobs):
         begun = {point.seed for point in record.curve if point.seed >= self._own}
         ended = set(final_accuracies(record))
         return min(begun - ended, default=None) if record.state == "complete" else None
+
+    def _take_quantised(self, number: int, found: QuantisedAccuracy) -> None:
+        """Keeps what a training of a design reaches in int8, with the trial of that precision."""
+        records = self._study.trials.values()
+        other = next((r.number for r in records if r.design == number), number)
+        if not self._study.trials[other].quantised:
+            return  # it could not be quantised before
+        self._study.add_quantised(other, found)
+        if other != number:
+            copy_weights(self._context.checkpoints, number, other, seed=found.seed)
 
     def _tell_end(self, number: int, *, seed: int) -> None:
         found = _doubt(self._context)
@@ -246,7 +266,8 @@ class Repeats(Jobs):
 def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
     """Seconds of the trainings of a trial beyond the search's own, of which there are so many."""
     last = {point.seed: point.seconds for point in record.curve if point.seed >= own}
-    return sum(last.values())
+    quantised = sum(one.seconds for one in record.quantised if one.seed >= own)
+    return sum(last.values()) + quantised
 
 
 def take_test(context: StudyContext, record: TrialRecord) -> None:
@@ -274,7 +295,13 @@ def _tested(context: StudyContext, record: TrialRecord, *, files: Mapping[int, P
         ArchbenchError: They cannot be tested.
     """
     timeout_s, weights = context.settings.search.timeout_s, list(files.values())
-    test = partial(held_out_accuracy, spec=record.spec, proxy=context.proxy, weights=weights)
+    test = partial(
+        held_out_accuracy,
+        spec=record.spec,
+        proxy=context.proxy,
+        weights=weights,
+        int8=context.int8 if record.is_int8 else None,
+    )
     own = {str(file): seed for seed, file in files.items() if file.parent == context.checkpoints}
     while True:
         try:
@@ -285,7 +312,8 @@ def _tested(context: StudyContext, record: TrialRecord, *, files: Mapping[int, P
                 raise
             told = f"trial {record.number}: {error.place}: {error.message}"
             context.warn(f"{told}; the trial is trained again with seed {seed}")
-        job = replace(context.training(record.number, seed=seed), sha256=None)
+        job = context.training(record.number, seed=seed)
+        job = replace(job, sha256=None, int8=job.int8 if record.is_int8 else None)
         reached = context.call(partial(train_again, job=job), timeout_s=timeout_s)
         before = final_accuracies(record)[seed]
         if reached != before:
@@ -319,9 +347,10 @@ def _time(
     specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
     if not specs:
         return frozenset()
+    int8 = [str(number) for number in numbers if study.trials[number].design is not None]
     try:
         measured = context.call(
-            partial(time_each, specs=specs, target=target),
+            partial(time_each, specs=specs, target=target, int8=int8),
             timeout_s=_SECONDS_EACH * len(specs),
             is_alone=True,
         )
@@ -352,6 +381,13 @@ def _references(like: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _training_seconds(record: TrialRecord) -> float:
-    """What a training of a trial to its last rung took on average."""
+    """What a training of a trial to its last rung took on average, and quantising it."""
     last = {point.seed: point.seconds for point in record.curve}
-    return statistics.fmean(last[seed] for seed in final_accuracies(record))
+    trained = statistics.fmean(last[seed] for seed in final_accuracies(record))
+    return trained + _quantising_seconds(record)
+
+
+def _quantising_seconds(record: TrialRecord) -> float:
+    """What quantising the network of a training took on average; 0 where none was."""
+    seconds = [one.seconds for one in record.quantised]
+    return statistics.fmean(seconds) if seconds else 0.0

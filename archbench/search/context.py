@@ -30,6 +30,7 @@ from archbench.search.scheduler import Engine
 from archbench.search.settings import Settings
 from archbench.study import study_folder
 from archbench.study.environment import Environment, usable_memory_bytes
+from archbench.study.measurement import Conditions
 from archbench.study.trial import TrialRecord
 
 ENGINES = Registry("archbench.search.engines", "engine")
@@ -245,6 +246,7 @@ class StudyContext(Context):
     header: dict[str, Any] = field(init=False)
     proxy: Proxy = field(init=False)
     target: Target | None = field(init=False)  # None where no latency is wanted
+    int8: Conditions | None = field(init=False, default=None)  # None where nothing is quantised
     rule: FrontRule = field(init=False)
     study: Ledger = field(init=False)  # while it is open
     _backup_due: float = -math.inf
@@ -265,6 +267,11 @@ class StudyContext(Context):
         """Folder of checkpoints and weights."""
         return self.settings.path / study_folder.CHECKPOINTS
 
+    @property
+    def has_both(self) -> bool:
+        """Whether a design is a trial of its own in int8 beside that in floats."""
+        return len(self.header.get("precisions", ())) > 1
+
     def training(self, number: int, *, seed: int) -> TrainJob:
         """A training of a trial of the open study, from its last checkpoint."""
         return TrainJob(
@@ -275,6 +282,7 @@ class StudyContext(Context):
             checkpoint=checkpoint_path(self.checkpoints, number, seed=seed),
             sha256=self.study.checkpoint(number, seed),
             weights=weights_path(self.checkpoints, number, seed=seed),
+            int8=self.int8,
         )
 
     def front(self) -> list[TrialRecord]:

@@ -187,6 +187,8 @@ def _training(header: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{f"proxy.{key}": proxy.get(key) for key in _PROXY},
         **{f"proxy.{key}": value for key, value in recipe.items()},
+        "target.precision": header.get("precisions", "int8" if "quantisation" in header else None),
+        "quantisation": header.get("quantisation"),
         "proxy.weights": _kept(proxy.get("weights"), "name", "sha256"),
         "precision of training": plan["precision"],
         "memory format of training": plan["memory_format"],

@@ -2,24 +2,25 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import NEGATIVE_RESULT, NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.ancestor import Ancestor, find_ancestor
 from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
+from archbench.measure.backend import require_backend
 from archbench.models import as_spec
 from archbench.progress import Progress, of_waits
 from archbench.search.scheduler import HoldOthers, LetOthersGo, Question, Send, StepProgress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
-from archbench.study.trial import CurvePoint, Failure, TrialState
+from archbench.study.trial import CurvePoint, Failure, QuantisedAccuracy, TrialState
 from archbench.train.recipe import Plan
 
 Document = Mapping[str, Any]
@@ -78,6 +79,16 @@ class TrialEnd:
     proxy_accuracy: float | None = None
     reason: str = ""
     failure: Failure | None = None
+    quantised: tuple[QuantisedAccuracy, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InInt8:
+    """What became of a design in int8, beside the precision in which it was proposed."""
+
+    end: TrialEnd
+    latency: Measurement | None
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +102,17 @@ class TrainJob:
     checkpoint: Path
     sha256: str | None = None  # of the checkpoint; without it whatever lies there is taken
     weights: Path | None = None  # where they are kept, if they are
+    int8: Conditions | None = None  # under which the weights are quantised, if they are
 
     def run(self, send: Send) -> float:
-        """Sends rungs and notes, and gives the accuracy at the last rung; see ``Proxy.train``."""
-        return self.train(send)[0]
+        """Sends rungs and notes, and gives the accuracy at the last rung; see ``Proxy.train``.
+
+        What it reaches in int8 is sent, too, where it is to be quantised.
+        """
+        accuracy, _ = self.train(send)
+        if self.int8 is not None:
+            send(self.quantise())
+        return accuracy
 
     def train(self, send: Send, *, asks: bool = False, is_last: bool = True) -> tuple[float, str]:
         """The accuracy at the last rung reached, and why it was ended there, if it was.
@@ -122,10 +140,23 @@ class TrainJob:
         )
         return accuracy, reason
 
+    def quantise(self) -> QuantisedAccuracy:
+        """What the weights of the ended training reach in int8; see ``Proxy.quantised``."""
+        assert self.int8 is not None
+        assert self.weights is not None
+        return self.proxy.quantised(
+            as_spec(self.spec), seed=self.seed, weights=self.weights, conditions=self.int8
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """One trial, from wherever it stood: timed, held against the limit, trained."""
+    """One trial, from wherever it stood: timed, held against the limit, trained.
+
+    Trainings that say so are quantised at their end. Then the trial is itself in int8, where its
+    target is; or it is in floats, and in int8 the design is a trial of its own, which the job tells
+    the owner of.
+    """
 
     number: int
     trainings: Sequence[TrainJob]
@@ -134,6 +165,7 @@ class TrialJob:
     limits: Mapping[str, float]  # what of a timing must be known, to the most that it may be
     again: Mapping[int, Document] = field(default_factory=dict)  # trials to be timed beside it
     asks: bool = False  # the owner, at each rung before the last, whether it goes on
+    has_both: bool = False  # whether the design is a trial of its own in int8, too
 
     def run(self, send: Send) -> TrialEnd:
         """Sends latencies, rungs and notes, and gives the end.
@@ -141,27 +173,64 @@ class TrialJob:
         Raises:
             NoLatencyError: The latency could not be had.
         """
-        latency = self.latency
-        if latency is None and self.target is not None:
-            told, alone = of_waits(_progress(send)), partial(_others_held, send)
-            measure = partial(self.target.measure, alone=alone, on_progress=told)
-            latency = measure(as_spec(self.trainings[0].spec))
-            send(latency)
-            for number, spec in self.again.items():
-                send(TimedAgain(number=number, latency=measure(as_spec(spec))))
-        if latency is not None:
-            self._require_timed(latency)
+        latency, in_int8, asks = self._timed(send), None, self.asks
         reason = over_limit(latency, limits=self.limits)
+        if reason and self.has_both and self.target is not None:
+            in_int8 = self._measure(self.target.at("int8"), send)
+            reason = over_limit(in_int8, limits=self.limits) and reason
+            asks = False  # the pruner knows what it costs in floats alone
         if reason:
             return TrialEnd(state="over_limit", reason=reason)
         accuracies = []
         for training in self.trainings:
             is_last = training is self.trainings[-1]
-            accuracy, reason = training.train(send, asks=self.asks, is_last=is_last)
+            accuracy, reason = training.train(send, asks=asks, is_last=is_last)
             if reason:
                 return TrialEnd(state="pruned", reason=reason)
             accuracies.append(accuracy)
+        if self.has_both:
+            send(self._in_int8(in_int8, send))
+        elif self.trainings[0].int8 is not None:
+            return self._quantised()
         return TrialEnd(state="complete", proxy_accuracy=statistics.fmean(accuracies))
+
+    def _timed(self, send: Send) -> Measurement | None:
+        latency = self.latency
+        if latency is None and self.target is not None:
+            latency = self._measure(self.target, send)
+            send(latency)
+            for number, spec in self.again.items():
+                again = self._measure(self.target, send, spec=spec)
+                send(TimedAgain(number=number, latency=again))
+        if latency is not None:
+            self._require_timed(latency)
+        return latency
+
+    def _measure(self, target: Target, send: Send, *, spec: Document | None = None) -> Measurement:
+        told, alone = of_waits(_progress(send)), partial(_others_held, send)
+        own = as_spec(spec or self.trainings[0].spec)
+        return target.measure(own, alone=alone, on_progress=told)
+
+    def _quantised(self) -> TrialEnd:
+        found = tuple(training.quantise() for training in self.trainings)
+        mean = statistics.fmean(one.accuracy for one in found)
+        return TrialEnd(state="complete", proxy_accuracy=mean, quantised=found)
+
+    def _in_int8(self, latency: Measurement | None, send: Send) -> InInt8:
+        """What becomes of the trained design in int8; a fault there is not that of the trial."""
+        begin = time.monotonic()
+        try:
+            if latency is None and self.target is not None:
+                latency = self._measure(self.target.at("int8"), send)
+            if latency is not None:
+                self._require_timed(latency)
+            reason = over_limit(latency, limits=self.limits)
+            over = TrialEnd(state="over_limit", reason=reason)
+            end = over if reason else self._quantised()
+        except (NoLatencyError, *NETWORK_FAULTS) as error:
+            told = error.message if isinstance(error, NoLatencyError) else fault_text(error)
+            end = TrialEnd(state="failed", failure=Failure(kind="error", message=told))
+        return InInt8(end=end, latency=latency, seconds=time.monotonic() - begin)
 
     def _require_timed(self, latency: Measurement) -> None:
         """Refuses a timing that lacks a number that is wanted of it."""
@@ -226,17 +295,22 @@ def price_trial(
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
     anchors: Sequence[Document] = (),
+    int8: Conditions | None = None,
 ) -> tuple[Target | None, Price]:
     """The target with this machine's constants, and what a trial costs on average.
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
     The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
+    Under the conditions of ``int8`` networks are quantised, too, and timed in int8 at last.
     """
     target, seconds, told = None, 0.0, of_waits(_progress(send))
+    if int8:
+        require_backend(int8)
     if conditions:
         networks = [as_spec(spec) for spec in timed]
-        target = calibrated(conditions, environment=environment, on_progress=told)
+        images = (proxy.data, proxy.resolution)
+        target = calibrated(conditions, environment=environment, images=images, on_progress=told)
         begin = time.monotonic()
         if anchors:
             target = target.anchored([], known=anchors)
@@ -245,10 +319,15 @@ def price_trial(
         else:
             target = target.anchored(networks, on_progress=told)
         seconds = (time.monotonic() - begin) / len(networks)
+        if int8 and int8 != conditions:
+            begin = time.monotonic()
+            target.at("int8").measure(networks[len(networks) // 2], on_progress=told)
+            seconds += time.monotonic() - begin
     found = price(
         [as_spec(spec) for spec in specs],
         proxy=proxy,
         latency_seconds=seconds,
+        quantised=int8,
         plan=plan,
         plan_budget_s=plan_budget_s,
     )
@@ -256,11 +335,19 @@ def price_trial(
 
 
 def time_each(
-    send: Send, *, specs: Mapping[str, Document], target: Target
+    send: Send, *, specs: Mapping[str, Document], target: Target, int8: Container[str] = ()
 ) -> dict[str, Measurement]:
-    """Name to latency, of networks that are timed one by one, each as a trial is."""
+    """Name to latency, of networks that are timed one by one, each as a trial is.
+
+    Those that ``int8`` names are timed in int8, whatever the target's precision.
+    """
     told = of_waits(_progress(send))
-    return {name: target.measure(as_spec(spec), on_progress=told) for name, spec in specs.items()}
+    return {
+        name: (target.at("int8") if name in int8 else target).measure(
+            as_spec(spec), on_progress=told
+        )
+        for name, spec in specs.items()
+    }
 
 
 def time_forms(
@@ -283,15 +370,25 @@ def time_forms(
 
 
 def held_out_accuracy(
-    send: Send, *, spec: Document, proxy: Proxy, weights: Sequence[Path]
+    send: Send,
+    *,
+    spec: Document,
+    proxy: Proxy,
+    weights: Sequence[Path],
+    int8: Conditions | None = None,
 ) -> float:
-    """The accuracy on the held-out test split, 0 to 1: the mean over trainings."""
-    return statistics.fmean(proxy.test(as_spec(spec), weights=file) for file in weights)
+    """The accuracy on the held-out test split, 0 to 1: the mean over trainings.
+
+    It is that of the networks in int8 where conditions are given under which they are quantised.
+    """
+    tested = partial(proxy.test, as_spec(spec), quantised=int8)
+    return statistics.fmean(tested(weights=file) for file in weights)
 
 
 def train_again(send: Send, *, job: TrainJob) -> float:
     """The accuracy of a training that was taken before, made anew for its weights."""
-    return job.train(lambda payload: None)[0]
+    accuracy, _ = job.train(lambda payload: None)
+    return accuracy if job.int8 is None else job.quantise().accuracy
 
 
 @contextmanager

@@ -4,7 +4,9 @@ Worth keeping are the front's, and those that a second look may put there.
 """
 
 import math
+import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,13 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
     points = [_point(record, rule=rule, slack=_SLACK, noise=_NOISE)]
     points += [_point(other, rule=rule) for other in others]
     return 0 in pareto_front(points, list(rule.objectives.values()))
+
+
+def copy_weights(folder: Path, number: int, other: int, *, seed: int) -> None:
+    """Gives another trial the weights of one, where they are kept; both are the same design."""
+    with suppress(FileNotFoundError):
+        source, place = (weights_path(folder, one, seed=seed) for one in (number, other))
+        shutil.copyfile(source, place)
 
 
 def remove_useless_files(

@@ -27,7 +27,7 @@ from archbench.search.suggestion import BY_CHANCE
 from archbench.study.database import Store
 from archbench.study.objective import costs, objective_value
 from archbench.study.shape import PUT_BACK, require_entries
-from archbench.study.trial import Taken, TrialRecord
+from archbench.study.trial import PRECISION, Taken, TrialRecord, precision_of
 from archbench.study.trial import TrialState as State
 
 _TOLD_AS: Mapping[State, TrialState] = {
@@ -64,6 +64,11 @@ class Ledger(Store):
         return study
 
     @property
+    def designs(self) -> list[TrialRecord]:
+        """The trials that were proposed: not those that share the training of another."""
+        return [record for record in self.trials.values() if record.design is None]
+
+    @property
     def next_number(self) -> int:
         """The number that the next trial will have."""
         return len(self.trials)
@@ -80,6 +85,13 @@ class Ledger(Store):
             self.add_trial(record, taken=taken)
             self.set_notes(record.number, _notes_of(drawn, started=None))
 
+    def begin_like(self, record: TrialRecord, other: int) -> None:
+        """Adds a trial that has ended, of the design that another one was drawn as."""
+        with self.transaction():
+            self.add_trial(record)
+            kept = {"system_attrs": {}, "started": self.notes[other]["started"]}
+            self.set_notes(record.number, {**self.notes[other], **kept})
+
     def re_encode(self, number: int, *, choices: Mapping[str, Any], drawn: FrozenTrial) -> None:
         """Writes a trial as another space encodes it.
 
@@ -88,7 +100,7 @@ class Ledger(Store):
         """
         kept = {key: self.notes[number][key] for key in ("system_attrs", "started")}
         self.set_notes(number, {**_notes_of(drawn, started=None), **kept})
-        self.update(number, choices=choices)
+        self.update(number, choices={**choices, **precision_of(self.trials[number])})
 
     def knowledge(self, record: TrialRecord) -> dict[str, Any]:
         """What a sampler may learn from a trial besides its objectives: see ``Suggester.tell``."""
@@ -148,7 +160,7 @@ class Ledger(Store):
 
     def left_to_chance(self) -> dict[str, Any]:
         """How many candidates the sampler left to chance, as the header keeps it."""
-        own = [note for number, note in self.notes.items() if not self.trials[number].origin]
+        own = [self.notes[r.number] for r in self.designs if not r.origin]
         left = [note for note in own if BY_CHANCE in note["system_attrs"]]
         partly = [
             note["system_attrs"][BY_CHANCE]
@@ -244,6 +256,7 @@ class Ledger(Store):
             **{name: objective_value(record, name) for name in ("proxy_accuracy", "latency_ms")},
             "macs": record.macs,
             "params": record.params,
+            "precision": record.choices.get(PRECISION),
             "on_front": number in self._front if self._rule else None,
             _PROBABILITY: self._sure.get(number),
         }

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from archbench.data.source import source_of
 from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.proxy import Price, Proxy
+from archbench.evaluate.quantised import quantisation_of
 from archbench.evaluate.target import Target
 from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
@@ -89,6 +90,7 @@ def prepare(
         environment=context.environment,
         plan=plan,
         anchors=anchors,
+        int8=settings.int8,
     )
     target, price = context.call(function, timeout_s=timeout_s * _PRICED)
     if (slowest_s := price.seconds * _SLOWEST) > timeout_s:
@@ -104,6 +106,9 @@ def prepare(
         "trial_seconds": price.seconds,
         "tried": _in_words(price),
     }
+    if settings.int8:
+        backend, number = settings.int8.backend, facts["num_train"]
+        header["quantisation"] = quantisation_of(backend, num_train=number)
     restore(context, header)
 
 
@@ -149,14 +154,18 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         context.header = dict(header)
         kept = header["proxy"]
         context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
-        context.target = None
+        context.target, context.int8 = None, None
+        conditions = Conditions.from_document(header["conditions"])
+        if "quantisation" in header:
+            context.int8 = replace(conditions, precision="int8")
         if header["calibration"] is not None:
             _refuse_other_protocol(header, path=context.settings.path)
             context.target = Target(
-                conditions=Conditions.from_document(header["conditions"]),
+                conditions=conditions,
                 environment=Environment(**header["environment"]),
                 constants=header["calibration"],
                 details=details_wanted([*header["objectives"], *header["limits"]]),
+                images=(context.proxy.data, context.proxy.resolution),
             )
         context.rule = FrontRule.of(header, place=place)
     except (KeyError, TypeError) as error:
@@ -387,7 +396,7 @@ def predictor(context: StudyContext) -> Predictor | None:
 
 def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
     """What is known before anything is tried."""
-    space, search = settings.space, settings.search
+    space, search, precisions = settings.space, settings.search, settings.space.target.precisions
     return {
         "name": settings.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -398,6 +407,7 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         "limits": dict(space.limits),
         "size": space.size(),
         "conditions": asdict(conditions_of(space)),
+        **({"precisions": list(precisions)} if len(precisions) > 1 else {}),
         "environment": asdict(environment),
         "seconds": 0.0,
     }

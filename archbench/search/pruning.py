@@ -14,7 +14,7 @@ from archbench.analysis.pruning import stop_of
 from archbench.errors import UsageError
 from archbench.registry import OBJECT, OUTSIDE, Registry, refuse_object
 from archbench.study.objective import OBJECTIVES, objective_value
-from archbench.study.trial import RungVerdict, TrialRecord
+from archbench.study.trial import RungVerdict, TrialRecord, trained_accuracies
 
 PRUNERS = Registry(
     "archbench.search.pruners", "pruner", "archbench.pruners", needs=("ASKS", "judge")
@@ -136,8 +136,9 @@ class Pruner:
             if at_best and interval is not None:
                 value = (interval[0] if is_cost else interval[1]) or value
             costs.append(value if is_cost else -value)
+        reached = statistics.fmean(trained_accuracies(record).values())  # as curves have it
         return Course(
             costs=tuple(costs),
             curve={(point.seed, point.epoch): point.accuracy for point in record.curve},
-            accuracy=record.proxy_accuracy if self.rule.is_eligible(record) else None,
+            accuracy=reached if self.rule.is_eligible(record) else None,
         )

@@ -148,7 +148,7 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     prepare(context, plan=known_plan(context, earlier), anchors=earlier_anchors(context, earlier))
     start = warm_start(context, earlier, dry_run=dry_run)
     sources = tuple(map(source_in_words, start.sources))
-    context.tell(prepared(context, done=len(start.inherited), sources=sources))
+    context.tell(prepared(context, done=len(start.designs), sources=sources))
     certify_first(context, dry_run=dry_run)
     if dry_run:
         return False
@@ -163,7 +163,7 @@ def _resume(context: StudyContext, *, retry_failed: bool) -> None:
     with opened(context):
         header, study = context.header, context.study
         settings = context.settings = as_begun(context.settings, header)
-        if (wanted := settings.search.trials) < (there := len(study.trials)):
+        if (wanted := settings.search.trials) < (there := len(study.designs)):
             context.warn(f"the study has {there} trials already: with {wanted} none is added")
             search = replace(settings.search, trials=there)
             settings = context.settings = replace(settings, search=search)
@@ -176,7 +176,7 @@ def _resume(context: StudyContext, *, retry_failed: bool) -> None:
             context.say(
                 f"retrying the trials {numbers}" if numbers else "no trial is to be retried"
             )
-        done = len(study.trials) - len(study.running)
+        done = len(study.designs) - len(study.running)
         context.start(settings.num_workers(left=max(1, settings.search.trials - done)))
         check_data(context)
         context.tell(prepared(context, done=done))

@@ -4,7 +4,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ class Settings:
             for name, one in OBJECTIVES.items()
             if name in names and one.source == "latency"
         }
+
+    @property
+    def int8(self) -> Conditions | None:
+        """The target of networks that are quantised, if any are."""
+        has_int8 = "int8" in self.space.target.precisions
+        return replace(conditions_of(self.space), precision="int8") if has_int8 else None
 
     @property
     def training_device(self) -> str:
@@ -225,10 +231,11 @@ def num_workers(
 
 
 def conditions_of(space: SearchSpace) -> Conditions:
-    """What the target of a space is, at the resolution of its base."""
+    """What the target of a space is, at the resolution of its base, in its first precision."""
     sides = space.base["resolution"]
     height, width = sides if isinstance(sides, list) else (sides, sides)
-    return Conditions(resolution=(height, width), **asdict(space.target))
+    asked = {**asdict(space.target), "precision": space.target.precisions[0]}
+    return Conditions(resolution=(height, width), **asked)
 
 
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:

@@ -4,13 +4,15 @@ import math
 import random
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.models import ArchSpec, count
+from archbench.models import ArchSpec, as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.jobs import (
+    InInt8,
     MayGoOn,
     Note,
     RungReached,
@@ -19,7 +21,7 @@ from archbench.search.jobs import (
     TrialJob,
     WeightsInherited,
 )
-from archbench.search.kept_weights import remove_useless_files
+from archbench.search.kept_weights import copy_weights, remove_useless_files
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
 from archbench.search.pruning import Pruner, load_pruner
@@ -29,6 +31,7 @@ from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
+    PRECISION,
     RungVerdict,
     TrainingRecord,
     TrialRecord,
@@ -68,6 +71,7 @@ def run_trials(context: StudyContext) -> str:
     suggester.restore(
         (trial, record.digest, study.knowledge(record))
         for trial, record in zip(study.frozen_trials(), study.trials.values(), strict=True)
+        if record.design is None  # what is proposed are designs, by their first precision
     )
     pruner = Pruner(
         entry=context.settings.pruner or load_pruner(search.pruner),
@@ -106,6 +110,7 @@ class Trials(Jobs):
         self._waiting = deque(record.number for record in self._study.running)
         self._fresh: set[int] = set()
         self._started: dict[int, float] = {}
+        self._in_int8: dict[int, InInt8] = {}  # of trials that run, until they end
         self._seconds: list[float] = []
         self._front: list[int] = []
         self._note_front()
@@ -126,7 +131,8 @@ class Trials(Jobs):
                 else "no further candidate that meets every requirement and limit could be found"
             )
             return None
-        record = running_record(number, suggestion.spec, choices=space.values(suggestion.choices))
+        choices = space.values(suggestion.choices) | self._precision()
+        record = running_record(number, suggestion.spec, choices=choices)
         self._study.begin(record, drawn=suggestion.drawn)
         self._fresh.add(number)
         return self._job(number)
@@ -179,6 +185,8 @@ class Trials(Jobs):
                     self._context.tell(events.RungFinished(number=number, point=point))
             case Sent(payload=WeightsInherited(share=share)):
                 self._study.update(number, weights_inherited=share)
+            case Sent(payload=InInt8() as found):
+                self._in_int8[number] = found
             case Sent(payload=StepProgress(what=what)):
                 self._context.tell(events.TrialWaits(number=number, text=what))
             case Sent(payload=Note(text=text)):
@@ -191,7 +199,7 @@ class Trials(Jobs):
 
     def _enough(self) -> str:
         search = self._context.settings.search
-        if len(self._study.trials) >= search.trials:
+        if len(self._study.designs) >= search.trials:
             return f"{search.trials} trials are done"
         if search.epochs is not None and (epochs := self._epochs()) >= search.epochs:
             return f"{epochs} epochs are trained, {search.epochs} were to be"
@@ -212,6 +220,7 @@ class Trials(Jobs):
             limits=context.settings.timed_limits,
             again=self._timed_again(number),
             asks=self._pruner.asks,
+            has_both=context.has_both,
         )
 
     def _timed_again(self, number: int) -> dict[int, Mapping[str, Any]]:
@@ -223,7 +232,10 @@ class Trials(Jobs):
         once = [
             other
             for other, record in records.items()
-            if record.latency and record.latency.details.get("runs") == 1 and not record.origin
+            if record.latency
+            and record.latency.details.get("runs") == 1
+            and not record.origin
+            and record.design is None
         ]
         return {other: records[other].spec for other in draw.sample(once, min(1, len(once)))}
 
@@ -241,19 +253,41 @@ class Trials(Jobs):
     def _end(self, number: int, end: TrialEnd) -> None:
         context = self._context
         seconds = context.clock() - self._started.pop(number)
-        record = self._study.finish(number, seconds=seconds, **vars(end))
+        in_int8 = self._in_int8.pop(number, None) if end.state == "complete" else None
+        with self._study.transaction():
+            own = max(0.0, seconds - (in_int8.seconds if in_int8 else 0.0))
+            record = self._study.finish(number, seconds=own, **vars(end))
+            beside = [self._begin_in_int8(record, in_int8)] if in_int8 else []
         told, known = self._study.frozen(record), self._study.knowledge(record)
         self._suggester.tell(number, state=told.state, values=told.values, known=known)
         self._seconds.append(seconds)
         self._has_new_end = True
         remove_useless_files(context.checkpoints, rule=context.rule, trials=self._study.trials)
-        self._tell_end(record)
+        for ended in (record, *beside):
+            self._tell_end(ended)
         self._note_front()
         self._refuse_all_failed()
 
+    def _begin_in_int8(self, record: TrialRecord, found: InInt8) -> TrialRecord:
+        """The trial of a design in int8, which has ended, with the weights of its training."""
+        number, folder = self._study.next_number, self._context.checkpoints
+        for seed in range(self._context.proxy.num_seeds):
+            copy_weights(folder, record.number, number, seed=seed)
+        choices = {**record.choices, PRECISION: "int8"}
+        own = running_record(number, as_spec(record.spec), choices=choices)
+        ended = replace(own, latency=found.latency, design=record.number, seconds=found.seconds)
+        ended = replace(ended, **vars(found.end))
+        self._study.begin_like(ended, record.number)
+        return self._study.trials[number]
+
+    def _precision(self) -> dict[str, Any]:
+        """What choices say of the precision, where int8 is one."""
+        target = self._context.settings.space.target
+        return {PRECISION: target.precisions[0]} if "int8" in target.precisions else {}
+
     def _tell_end(self, record: TrialRecord) -> None:
         trials = self._expected_trials()
-        done = len(self._study.trials) - len(self._study.running)
+        done = len(self._study.designs) - len(self._study.running)
         each = 2 * self._context.header["trial_seconds"] + sum(self._seconds)
         left_s = each / (2 + len(self._seconds)) * max(0, trials - done) / self._context.workers
         counted = {"trials_done": done, "trials": trials}
@@ -269,11 +303,11 @@ class Trials(Jobs):
         settings, proxy = self._context.settings, self._context.proxy
         if settings.search.epochs is None:
             return settings.most_trials
-        own = sum(not record.origin for record in self._context.trials)
+        own = sum(not record.origin for record in self._study.designs)
         epochs = self._epochs()
         each = (2 * proxy.recipe.epochs * proxy.num_seeds + epochs) / (2 + own)
         more = max(0.0, settings.search.epochs - epochs) / each
-        return min(settings.most_trials, len(self._study.trials) + math.ceil(more))
+        return min(settings.most_trials, len(self._study.designs) + math.ceil(more))
 
     def _note_front(self) -> None:
         numbers = [member.number for member in self._context.front()]

@@ -27,7 +27,7 @@ from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import study_folder as owner
 from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES, costs, objective_value
-from archbench.study.trial import Taken
+from archbench.study.trial import Taken, precision_of
 
 _LARGEST = 20  # a start stratified by cost was seen to need as many, see benchmarks/samplers
 _SHARE = 3  # at most one in so many of the trials to come
@@ -44,6 +44,11 @@ class WarmStart:
     inherited: tuple[Match, ...] = ()  # with the records to enter, under their new numbers
     first: tuple[Match, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()  # of the header: what was taken, why not all
+
+    @property
+    def designs(self) -> list[Match]:
+        """What is inherited, each design once, also where it is there in int8, too."""
+        return [match for match in self.inherited if match.record.design is None]
 
 
 def warm_start(
@@ -74,7 +79,7 @@ def warm_start(
 
     settings = context.settings
     found = inherit(earlier, settings=settings, header=context.header, timer=timer)
-    if len(found.inherited) >= settings.search.trials:
+    if len(found.designs) >= settings.search.trials:
         told = f"all {settings.search.trials} trials are there already and none will be trained"
         context.warn(f"{told}: ask for more with --trials")
     return found
@@ -98,22 +103,31 @@ def inherit(
     for matches, differs in zip(earlier, differing, strict=True):
         for match in matches:
             by_use[_use(match, differs, settings=settings)].append(match)
-    fresh: dict[str, Match] = {}
+    fresh: dict[tuple[str, bool], Match] = {}
     for match in [*by_use["done"], *by_use["untimed"], *by_use["prior"]]:
-        fresh.setdefault(match.spec.digest, match)
+        fresh.setdefault(_key(match), match)
     done, untimed, prior = (
-        [match for match in by_use[use] if fresh[match.spec.digest] is match]
+        [match for match in by_use[use] if fresh[_key(match)] is match]
         for use in ("done", "untimed", "prior")
     )
     latencies = timer(untimed) if untimed else {}
     had = {digest: latency for digest, latency in latencies.items() if latency.value is not None}
     timed = [match for match in untimed if match.spec.digest in had]
+    known = {match.spec.digest for match in (*done, *timed) if match.record.design is None}
+    taken = [match for match in (*done, *timed) if match.spec.digest in known]
+    numbers = {_key(match): number for number, match in enumerate(taken)}
     inherited = tuple(
-        _inherited(match, number=number, latency=had.get(match.spec.digest), settings=settings)
-        for number, match in enumerate([*done, *timed])
+        _inherited(
+            match,
+            number=number,
+            design=numbers[match.spec.digest, False] if match.record.design is not None else None,
+            latency=had.get(match.spec.digest),
+            settings=settings,
+        )
+        for number, match in enumerate(taken)
     )
     priors = [[match for match in prior if match.study is study] for study in studies]
-    left = settings.search.trials - len(inherited)
+    left = settings.search.trials - len([one for one in inherited if one.record.design is None])
     return WarmStart(
         inherited=inherited,
         first=tuple(start(priors, objectives=header["objectives"], left=left)),
@@ -152,13 +166,19 @@ def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices
     return [choices for choices in found if choices is not None]
 
 
+def _key(match: Match) -> tuple[str, bool]:
+    """What a study has once: a design, and that design in int8 beside it."""
+    return match.spec.digest, match.record.design is not None
+
+
 def _use(match: Match, differing: Mapping[Part, Sequence[str]], *, settings: Settings) -> Use:
     record = match.record
     limits = settings.timed_limits
     has_all = all(OBJECTIVES[name].value(record) is not None for name in limits)
     is_timed = not limits or (not differing["latency"] and has_all)
+    has_both = len(settings.space.target.precisions) > 1
     if match.is_same and not differing["accuracy"]:
-        if record.state == "complete":
+        if record.state == "complete" and (is_timed or not has_both):
             return "done" if is_timed else "untimed"
         if record.state == "pruned" and is_timed and not differing["rule"]:
             return "done"
@@ -166,11 +186,18 @@ def _use(match: Match, differing: Mapping[Part, Sequence[str]], *, settings: Set
         is_over = over_limit(record.latency, limits=limits)
         return "done" if is_over else "left"
     is_prior = record.state == "complete" and match.study.rule.beats_chance(record)
+    if record.design is not None:
+        return "left"  # the design itself says as much
     return "prior" if is_prior else "left"
 
 
 def _inherited(
-    match: Match, *, number: int, latency: Measurement | None, settings: Settings
+    match: Match,
+    *,
+    number: int,
+    design: int | None,
+    latency: Measurement | None,
+    settings: Settings,
 ) -> Match:
     """A trial as it enters the new study; with a latency where that was taken anew."""
     old = match.record
@@ -184,7 +211,8 @@ def _inherited(
         number=number,
         state="over_limit" if reason else old.state,
         reason=reason or old.reason,
-        choices=settings.space.values(match.choices),
+        design=design,
+        choices={**settings.space.values(match.choices), **precision_of(old)},
         spec=match.spec.to_document(),
         latency=counting,
         origin=f"{match.study.name}:{old.number}",

@@ -16,7 +16,7 @@ from archbench.yaml_document import Node, Place
 
 Direction = Literal["max", "min"]
 Reader = Callable[[Node], Any]
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 TEACHERS = ("none", "convolutional")
 CERTIFY = ("auto", "always", "never")
 MOST_CONFIRMATION = 10.0
@@ -102,6 +102,20 @@ def _duration(node: Node) -> Any:
     return seconds
 
 
+def _precision(node: Node) -> str | tuple[str, ...]:
+    """A precision, or two that every design has: one of floats, which comes first, and int8."""
+    if not isinstance(node.value, tuple):
+        return str(_one_of(*PRECISIONS)(node))
+    found = tuple(map(_one_of(*PRECISIONS), node.value))
+    if len(found) == 1:
+        return str(found[0])
+    if len(found) != 2 or len(set(found)) != 2 or "int8" not in found:
+        node.fail(
+            "a list of precisions is one of floats and int8", help="write it like [fp32, int8]"
+        )
+    return tuple(sorted(found, key="int8".__eq__))
+
+
 def _rungs(node: Node) -> tuple[int, ...]:
     rungs = tuple(map(_whole("epochs"), node.items(noun="epochs")))
     if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
@@ -111,13 +125,21 @@ def _rungs(node: Node) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSection:
-    """On what the latency is measured; threads and batch are those of one forward pass."""
+    """On what the latency is measured; threads and batch are those of one forward pass.
+
+    Of two precisions, one of floats and then ``int8``, every design has both.
+    """
 
     device: Annotated[str, _device] = "cpu"
     threads: Annotated[int, _whole("threads")] = 1
     backend: Annotated[str, _entry] = "eager"
     batch: Annotated[int, _whole("batch")] = 1
-    precision: Annotated[str, _one_of(*PRECISIONS)] = "fp32"
+    precision: Annotated[str | tuple[str, ...], _precision] = "fp32"
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """That of the designs as they are proposed, then int8 where it is a second one."""
+        return (self.precision,) if isinstance(self.precision, str) else self.precision
 
 
 @dataclass(frozen=True, kw_only=True)

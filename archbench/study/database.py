@@ -34,6 +34,7 @@ from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.table import begin_counting
 from archbench.study.trial import (
     CurvePoint,
+    QuantisedAccuracy,
     RungVerdict,
     Snapshot,
     Taken,
@@ -234,14 +235,20 @@ class Store:
         accuracy becomes the mean over the trainings that got to the last rung.
         """
         with self.transaction():
-            record = self._require(number)
-            if point in record.curve:
+            if point in self._require(number).curve:
                 return False
-            record = self._place(number, "curve", point)
-            if record.state == "complete":
-                mean = statistics.fmean(final_accuracies(record).values())
-                self.update(number, proxy_accuracy=mean)
+            self._renew_accuracy(self._place(number, "curve", point))
         return True
+
+    def add_quantised(self, number: int, found: QuantisedAccuracy) -> None:
+        """Store what a further training of a complete trial in int8 reached, see ``add_point``."""
+        with self.transaction():
+            self._renew_accuracy(self._place(number, "quantised", found))
+
+    def _renew_accuracy(self, record: TrialRecord) -> None:
+        if record.state == "complete":
+            mean = statistics.fmean(final_accuracies(record).values())
+            self.update(record.number, proxy_accuracy=mean)
 
     def add_verdict(self, number: int, verdict: RungVerdict) -> None:
         """Store what a rule said of a trial at a rung, before anybody acts on it."""

@@ -17,6 +17,7 @@ from archbench.study.table import Cells, Table
 from archbench.study.trial import (
     CurvePoint,
     Failure,
+    QuantisedAccuracy,
     Reference,
     RungVerdict,
     Snapshot,
@@ -78,16 +79,21 @@ MEASUREMENT = Table(
     "details TEXT, samples BLOB",
     may_lack=frozenset({"trial", "reference", "value", "low", "high"}),
 )
+QUANTISED = Table(
+    "archbench_quantised", 2, "trial INTEGER, seed INTEGER, accuracy REAL, seconds REAL"
+)
 WEIGHTS = Table("archbench_weights", 1, "trial INTEGER, inherited REAL")
+DESIGN = Table("archbench_design", 1, "trial INTEGER, design INTEGER")
 NOTE = Table("archbench_note", 1, "trial INTEGER, notes TEXT")
 TABLES = (
     *(HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE),
-    WEIGHTS,
+    *(WEIGHTS, QUANTISED, DESIGN),
 )
 PARTS: Mapping[str, tuple[Table, type]] = {
     "curve": (POINT, CurvePoint),
     "verdicts": (VERDICT, RungVerdict),
     "trainings": (TRAINING, TrainingRecord),
+    "quantised": (QUANTISED, QuantisedAccuracy),
 }
 """Of a trial: where its parts stand, of which it has many, and what they are."""
 
@@ -115,6 +121,8 @@ def put_trial(
                 table.put(connection, {"trial": record.number, **_cells_of(entry)})
     if (inherited := record.weights_inherited) is not None:
         WEIGHTS.put(connection, {"trial": record.number, "inherited": inherited})
+    if record.design is not None:
+        DESIGN.put(connection, {"trial": record.number, "design": record.design})
     row = _row_of(record)
     is_new = before is None or row != _row_of(before)
     if is_new:
@@ -188,6 +196,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     }
 
     inherited = {row["trial"]: row["inherited"] for row in WEIGHTS.rows(connection)}
+    designs = {row["trial"]: row["design"] for row in DESIGN.rows(connection)}
 
     def beside(number: int) -> dict[str, Any]:
         found = {part: tuple(of_trial.get(number, ())) for part, of_trial in parts.items()}
@@ -195,6 +204,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
             **found,
             "latency": latency.get(number),
             "weights_inherited": inherited.get(number),
+            "design": designs.get(number),
             "origin": origins.get(str(number), ""),
         }
 
@@ -202,7 +212,8 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         TrialRecord(**_fields_of(row), **beside(row["number"])) for row in TRIAL.rows(connection)
     )
     known = {record.number for record in trials}
-    if not all(known.issuperset(found) for found in (latency, inherited, *parts.values())):
+    found = (latency, inherited, designs, designs.values(), *parts.values())
+    if not all(map(known.issuperset, found)):
         raise sqlite3.DatabaseError(
             "it holds measurements, verdicts or curves of trials that are not there"
         )

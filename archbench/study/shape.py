@@ -87,7 +87,10 @@ _NAME = Word("[a-z][a-z0-9_]*")
 
 CELLS: Mapping[str, Mapping[str, Number | Word]] = {
     "INTEGER": dict.fromkeys(
-        ("number", "trial", "params", "macs", "activations", "seed", "epoch", "epochs", "step"),
+        (
+            *("number", "trial", "params", "macs", "activations", "seed", "epoch", "epochs"),
+            *("step", "design"),
+        ),
         _COUNT,
     ),
     "REAL": {
@@ -218,6 +221,8 @@ HEADER: Mapping[Any, Any] = {
     "conditions?": (CONDITIONS, NoneType),
     "proxy?": _PROXY,
     "environment?": Fields(Environment, _ENVIRONMENT),
+    "precisions?": [_NAME],
+    "quantisation?": {"backend": str, "images": _SOME, "seed": _COUNT, "method": str},
     "plan?": {"precision?": str, "memory_format?": str, "seconds?": {str: Number()}},
     "calibration?": ({"constants_ms": {str: _LATENCY_MS}}, NoneType),
     "sources?": [_SOURCE],

@@ -11,6 +11,9 @@ MeasurementKind = Literal["search", "again", "confirm", "reference"]
 StudyKind = Literal["search", "certificate", "ablation"]
 FailureKind = Literal["timeout", "memory", "nan", "illegal", "crash", "error"]
 
+PRECISION = "target.precision"
+"""Under which the choices of a trial name its precision, where int8 is one that the space has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
@@ -41,6 +44,15 @@ class RungVerdict:
     is_audited: bool = False
     probability: float | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisedAccuracy:
+    """What the network of one training, by its seed, reaches once it is quantised to int8."""
+
+    seed: int
+    accuracy: float  # share of the validation images classified rightly, 0 to 1
+    seconds: float  # that quantising and validating took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +87,9 @@ class TrialRecord:
         state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
             ``pruned`` (training stopped early by a rule) or ``failed``. Where trainings are planned
             one by one it stays ``running``: they tell how they stand.
-        proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
+        proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1; of a trial in
+            int8 that of the quantised networks.
+        design: The trial whose training it shares, where it is that design in another precision.
         test_accuracy: Accuracy on the held-out test split, members of the front only.
         weights_inherited: The share of its parameters that came from the study's ancestor, 0 to 1;
             None where there is none, or the training has not begun.
@@ -102,8 +116,15 @@ class TrialRecord:
     seconds: float = 0.0  # wall time spent on it, summed over interruptions
     weights_inherited: float | None = None
     origin: str = ""
+    design: int | None = None
+    quantised: tuple[QuantisedAccuracy, ...] = ()  # by seed, of a trial in int8
     verdicts: tuple[RungVerdict, ...] = ()
     trainings: tuple[TrainingRecord, ...] = ()
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether its accuracy and its latency are those of a network quantised to int8."""
+        return self.choices.get(PRECISION) == "int8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +173,11 @@ class Snapshot:
         return cast(StudyKind, self.header.get("kind", "search"))
 
 
+def precision_of(record: TrialRecord) -> dict[str, Any]:
+    """What of the choices of a trial is no choice of its network."""
+    return {key: value for key, value in record.choices.items() if key == PRECISION}
+
+
 def may_be_retried(record: TrialRecord) -> bool:
     """Whether a trial failed by what may have been the machine's fault, not its own."""
     kind = record.failure.kind if record.failure else None
@@ -166,6 +192,15 @@ def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:
 
 def final_accuracies(record: TrialRecord) -> dict[int, float]:
     """Seed to the accuracy at the last rung, of the trainings of a complete trial that got there.
+
+    Of a trial in int8 they are those of the quantised networks.
+    """
+    quantised = {one.seed: one.accuracy for one in record.quantised}
+    return quantised or trained_accuracies(record)
+
+
+def trained_accuracies(record: TrialRecord) -> dict[int, float]:
+    """``final_accuracies`` before anything was quantised.
 
     Of a record that holds its accuracy but no curve, that accuracy.
     """

@@ -89,3 +89,19 @@ def test_moments_of_a_warping_are_those_of_draws() -> None:
     mean, variance = warping.moments(np.array([1.5]), np.array([0.49]))
     assert mean[0] == pytest.approx(drawn.mean(), abs=0.005)
     assert variance[0] == pytest.approx(drawn.var(), rel=0.03)
+
+
+def test_what_shares_the_trainings_of_a_candidate_shares_their_luck() -> None:
+    """Quantised networks lose a point; which candidate is better is as uncertain as before."""
+    rng = np.random.default_rng(0)
+    results = {number: [0.5 + 0.05 * float(rng.standard_normal())] for number in range(8)}
+    losses = {8 + number: (number, -0.01 - 0.001 * (number % 2)) for number in range(8)}
+    choices = [{"dim": number % 4} for number in results]
+    model = AccuracyModel(results, choices=choices, changes=losses)
+    alone = AccuracyModel(results, choices=choices)
+    assert {n: model.moments()[n] for n in results} == alone.moments()
+    drawn = model.draw(4000, of=[0, 8, 1, 9], rng=np.random.default_rng(1))
+    loss, other = drawn[:, 1] - drawn[:, 0], drawn[:, 2] - drawn[:, 0]
+    assert loss.mean() == pytest.approx(-0.01, abs=0.002)
+    assert loss.std() < 0.007 < other.std()
+    assert model.moments()[9][0] == pytest.approx(model.moments()[1][0] - 0.011)

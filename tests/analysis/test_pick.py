@@ -7,8 +7,8 @@ import pytest
 
 from archbench.analysis.pick import Wish, pick, step_of
 from archbench.analysis.study import StudyReader
-from archbench.errors import NegativeResultError
-from archbench.study.trial import TrialRecord
+from archbench.errors import NegativeResultError, UsageError
+from archbench.study.trial import PRECISION, QuantisedAccuracy, TrialRecord
 from tests.study import example
 
 
@@ -132,3 +132,42 @@ def test_a_study_without_a_trained_design_has_nothing_to_pick(tmp_path: Path) ->
 )
 def test_a_step_is_one_that_a_person_would_ask_about(name: str, value: float, step: float) -> None:
     assert step_of(name, value) == pytest.approx(step)
+
+
+def test_int8_is_a_single_change_of_a_design_and_a_precision_to_pick_in(tmp_path: Path) -> None:
+    chosen = [replace(one, choices={**one.choices, PRECISION: "fp32"}) for one in DESIGNS]
+    quantised = [
+        replace(
+            one,
+            number=10 + one.number,
+            design=one.number,
+            curve=(),
+            quantised=tuple(
+                QuantisedAccuracy(seed=point.seed, accuracy=point.accuracy - 0.02, seconds=1.0)
+                for point in one.curve
+            ),
+            proxy_accuracy=(one.proxy_accuracy or 0.0) - 0.02,
+            latency=example.latency((one.latency.value or 0.0) / 2),
+            choices={**one.choices, PRECISION: "int8"},
+        )
+        for one in chosen
+        if one.latency
+    ]
+    header = {**example.header(), "precisions": ["fp32", "int8"]}
+    study = example.study(tmp_path, [*chosen, *quantised], header=header)
+    wish = Wish(limits={"latency_ms": 2.2})
+    assert pick(study, Wish(limits={"latency_ms": 1.5})).chosen.record.number == 11
+    answer = pick(study, replace(wish, precision="fp32"))
+    assert answer.chosen.record.number == 1
+    change = next(one for one in answer.changes if one.axis == PRECISION)
+    assert (change.before, change.after, change.trial) == ("fp32", "int8", 11)
+    assert change.accuracy.value == pytest.approx(-0.02, abs=0.005)
+    assert change.accuracy.is_resolved
+    answer = pick(study, replace(wish, precision="int8"))
+    assert answer.chosen.record.number == 11
+    back = next(one for one in answer.changes if one.axis == PRECISION)
+    assert back.accuracy.value == pytest.approx(0.02, abs=0.005)
+    foretold = [one for one in answer.changes if one.trial is None]
+    assert {one.axis for one in foretold} <= {"dim", "depth"}
+    with pytest.raises(UsageError, match="no designs in fp16"):
+        pick(study, replace(wish, precision="fp16"))

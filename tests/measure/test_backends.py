@@ -92,7 +92,7 @@ def test_computes_what_eager_computes(name: str, precision: str) -> None:
         if precision == "int8":  # an untrained deep network may lose everything
             network, sides = small().eval(), (8, 8)
         example = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
-        found = prepared(network, example, conditions=conditions)
+        found = prepared(network, example, conditions=conditions, images=[example])
         standard = Standard(network, example)
         assert standard.error(found.run()) <= 1.01 * (found.error or 0.0)
         assert found.complaint() == ""
@@ -114,7 +114,8 @@ def test_the_network_stays_as_it_was(name: str, precision: str) -> None:
     network = small()
     network[1].eval()
     before = [tensor.clone() for tensor in network.state_dict().values()]
-    prepared(network, torch.randn(2, 3, 8, 8), conditions=conditions).run()
+    example = torch.randn(2, 3, 8, 8)
+    prepared(network, example, conditions=conditions, images=[example]).run()
     assert [module.training for module in network] == [True, False, True, True]
     after = network.state_dict().values()
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
@@ -126,10 +127,10 @@ def test_an_artifact_that_was_kept_runs_as_one_that_is_not(
 ) -> None:
     conditions, network = usable(name, precision), small().eval()
     path = tmp_path / f"kept{BACKENDS.load(name).SUFFIX}"
-    files = write_artifact(network, EXAMPLE, path=path, conditions=conditions)
+    files = write_artifact(network, EXAMPLE, path=path, conditions=conditions, images=[EXAMPLE])
     assert files[0] == path
     assert sorted(files) == sorted(tmp_path.iterdir())
-    found = prepared(network, EXAMPLE, conditions=conditions)
+    found = prepared(network, EXAMPLE, conditions=conditions, images=[EXAMPLE])
     kept = prepared(network, EXAMPLE, conditions=conditions, artifact=path)
     assert (kept.error, kept.precision) == (found.error, found.precision)
     size = sum(file.stat().st_size for file in files)

@@ -10,6 +10,7 @@ import pytest
 from archbench.evaluate.target import Alone
 from archbench.progress import Progress
 from archbench.search.jobs import (
+    InInt8,
     MayGoOn,
     NoLatencyError,
     Note,
@@ -23,7 +24,8 @@ from archbench.search.jobs import (
 )
 from archbench.search.kept_weights import may_reach_front, remove_useless_files
 from archbench.search.scheduler import HoldOthers, LetOthersGo, StepProgress
-from archbench.study.measurement import Measurement
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import QuantisedAccuracy
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
 from tests.study.example import RULE, latency, point, trial
@@ -39,6 +41,11 @@ class StoredTarget:
     value: float | None
     asked: int = 0
     told: Sequence[tuple[int, int]] = ()
+    in_int8: float | None = None
+
+    def at(self, precision: str) -> "StoredTarget":
+        assert precision == "int8"
+        return StoredTarget(self.in_int8)
 
     def measure(self, spec: Any, *, alone: Alone, on_progress: Progress) -> Measurement:
         self.asked += 1
@@ -56,6 +63,13 @@ class StoredProxy:
     accuracies: list[float]
     recipe: Recipe = field(default_factory=lambda: Recipe(rungs=(1,)))
     calls: list[dict[str, Any]] = field(default_factory=list)
+    loses: float = 0.125  # in int8; more than there is makes it fail
+
+    def quantised(self, spec: Any, *, seed: int, **options: Any) -> QuantisedAccuracy:
+        if self.loses > 1:
+            raise RuntimeError("no such operator")
+        reached = self.accuracies[seed] - self.loses
+        return QuantisedAccuracy(seed=seed, accuracy=reached, seconds=1.0)
 
     @property
     def num_seeds(self) -> int:
@@ -77,6 +91,7 @@ def _two_rungs() -> StoredProxy:
 
 def _job(folder: Path, **changes: Any) -> TrialJob:
     proxy, saved = changes.pop("proxy", StoredProxy([0.5])), changes.pop("saved", {})
+    int8 = changes.pop("int8", None)
     trainings = [
         TrainJob(
             number=7,
@@ -85,6 +100,8 @@ def _job(folder: Path, **changes: Any) -> TrialJob:
             seed=seed,
             checkpoint=checkpoint_path(folder, 7, seed=seed),
             sha256=saved.get(seed),
+            weights=weights_path(folder, 7, seed=seed),
+            int8=int8,
         )
         for seed in range(proxy.num_seeds)
     ]
@@ -187,6 +204,55 @@ def test_nothing_is_timed_for_nothing(tmp_path: Path, changes: dict[str, Any]) -
 def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(NoLatencyError, match="others were busy"):
         _run(_job(tmp_path, target=StoredTarget(None)))
+
+
+INT8 = Conditions(backend="openvino", precision="int8")
+
+
+def test_a_trial_in_int8_has_the_accuracy_of_the_quantised_networks(tmp_path: Path) -> None:
+    end, sent = _run(_job(tmp_path, proxy=StoredProxy([0.5, 0.75]), int8=INT8))
+    assert (end.state, end.proxy_accuracy) == ("complete", 0.5)
+    assert [(one.seed, one.accuracy) for one in end.quantised] == [(0, 0.375), (1, 0.625)]
+    assert not any(isinstance(payload, InInt8) for payload in sent)
+    sent = []
+    _job(tmp_path, int8=INT8).trainings[0].run(sent.append)
+    assert sent[-1] == QuantisedAccuracy(seed=0, accuracy=0.375, seconds=1.0), "a further training"
+
+
+@pytest.mark.parametrize(
+    ("loses", "in_int8", "state", "told"),
+    [
+        (0.125, 7.0, "complete", ""),
+        (0.125, 9.0, "over_limit", "latency 9 ms is over the limit of 8 ms"),
+        (2.0, 7.0, "failed", "no such operator"),
+        (0.125, None, "failed", "no latency could be had: others were busy"),
+    ],
+)
+def test_what_int8_does_to_a_design_is_told_beside_its_trial(
+    tmp_path: Path, loses: float, in_int8: float | None, state: str, told: str
+) -> None:
+    proxy, target = StoredProxy([0.5], loses=loses), StoredTarget(4.0, in_int8=in_int8)
+    end, sent = _run(_job(tmp_path, proxy=proxy, target=target, int8=INT8, has_both=True))
+    assert end == TrialEnd(state="complete", proxy_accuracy=0.5), "whatever becomes of the other"
+    (found,) = (payload for payload in sent if isinstance(payload, InInt8))
+    assert found.end.state == state
+    assert found.end.proxy_accuracy == (0.375 if state == "complete" else None)
+    assert told in (found.end.failure.message if found.end.failure else found.end.reason)
+    assert found.latency is not None
+    assert found.latency.value == in_int8
+
+
+@pytest.mark.parametrize(("in_int8", "state"), [(7.0, "complete"), (8.5, "over_limit")])
+def test_a_design_over_the_limit_is_trained_where_it_keeps_it_in_int8(
+    tmp_path: Path, in_int8: float, state: str
+) -> None:
+    proxy, target = _two_rungs(), StoredTarget(9.0, in_int8=in_int8)
+    job = _job(tmp_path, proxy=proxy, target=target, int8=INT8, has_both=True, asks=True)
+    end, sent = _run(job)
+    assert end.state == state
+    assert bool(proxy.calls) == (state == "complete")
+    assert not any(isinstance(payload, MayGoOn) for payload in sent), "by its cost in fp32"
+    assert end.reason == ("" if proxy.calls else "latency 9 ms is over the limit of 8 ms")
 
 
 def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
 from archbench.search import events
 from archbench.search.context import Interruption, StudyContext
-from archbench.search.jobs import MayGoOn, RungReached, TimedAgain, TrialEnd, TrialJob
+from archbench.search.jobs import (
+    InInt8,
+    MayGoOn,
+    RungReached,
+    TimedAgain,
+    TrialEnd,
+    TrialJob,
+    weights_path,
+)
 from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
@@ -22,7 +30,7 @@ from archbench.search.settings import settings_of
 from archbench.search.suggestion import Suggester
 from archbench.search.trials import AllFailedError, Trials, reopen_failed
 from archbench.space import SearchSpace
-from archbench.study.trial import Failure
+from archbench.study.trial import PRECISION, Failure, QuantisedAccuracy
 from archbench.train.recipe import Plan as TrainingPlan
 from archbench.train.recipe import Recipe
 from tests.search import tiny
@@ -94,6 +102,7 @@ class Study:
         pruner: str = "none",
         audit: float = 0.0,
         rungs: tuple[int, ...] = (1,),
+        precisions: tuple[str, ...] = (),
     ) -> str:
         """Why it ended."""
         said = {"trials": trials, "epochs": epochs, "time_limit_s": time_limit_s}
@@ -102,7 +111,7 @@ class Study:
             settings, make_engine=lambda workers: engine, tell=self.heard.append, clock=clock
         )
         context.interruption = self.interruption
-        context.header = {**_HEADER, "trial_seconds": 1.0}
+        context.header = {**_HEADER, "trial_seconds": 1.0, "precisions": precisions}
         context.proxy = replace(_PROXY, recipe=Recipe(rungs=rungs))
         context.target = None
         context.rule = FrontRule.of(_HEADER, place="test")
@@ -275,6 +284,73 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
     assert engine.jobs[0].trainings[0].sha256 == "0" * 64
     assert [started.resumed for started in study.of(events.TrialStarted)] == [False, True, False]
     assert len(study.ledger.trials[0].curve) == 1
+
+
+def _in_both(job: TrialJob) -> list[Report]:
+    """A design whose int8 is dearer, and in every third trial cannot be had."""
+    number = job.number
+    end = TrialEnd(
+        state="complete",
+        proxy_accuracy=0.45,
+        quantised=(QuantisedAccuracy(seed=0, accuracy=0.45, seconds=2.0),),
+    )
+    if number % 3 == 2:
+        end = TrialEnd(state="failed", failure=Failure(kind="error", message="no such operator"))
+    in_int8 = InInt8(end=end, latency=latency(6.0), seconds=3.0)
+    *before, done = _completes(job)
+    return [*before, Sent(number=number, payload=in_int8), done]
+
+
+def _with_int8() -> SearchSpace:
+    text = _space().text + "target: {backend: openvino, precision: [int8, fp32]}\n"
+    return SearchSpace(text, source="toy.yaml")
+
+
+def test_a_design_is_trained_once_and_a_trial_in_each_precision(study: Study) -> None:
+    study.space = _with_int8()
+    now = [0.0]
+
+    def script(job: TrialJob) -> list[Report]:
+        now[0] += 10.0
+        return _in_both(job)
+
+    engine = ScriptedEngine(script)
+    both = ("fp32", "int8")
+    reason = study.run(engine, trials=2, clock=lambda: now[0], precisions=both)
+    assert reason == "2 trials are done"
+    assert [job.number for job in engine.jobs] == [0, 2]
+    assert all(job.has_both for job in engine.jobs)
+    records = list(study.ledger.trials.values())
+    assert [record.choices[PRECISION] for record in records] == ["fp32", "int8", "fp32", "int8"]
+    assert [record.design for record in records] == [None, 0, None, 2]
+    assert records[0].digest == records[1].digest != records[2].digest
+    assert [len(record.curve) for record in records] == [1, 0, 1, 0]
+    assert [record.proxy_accuracy for record in records] == [0.5, 0.45, 0.5, None]
+    assert [record.latency.value for record in records if record.latency] == [5.0, 6.0, 5.0, 6.0]
+    assert [record.state for record in records] == ["complete"] * 3 + ["failed"]
+    assert records[3].failure is not None
+    assert [record.seconds for record in records] == [7.0, 3.0, 7.0, 3.0], "each second once"
+    told = study.of(events.TrialFinished)
+    assert [(one.record.number, one.trials_done) for one in told] == [
+        (0, 1),
+        (1, 1),
+        (2, 2),
+        (3, 2),
+    ]
+    weights = weights_path(study.path / "checkpoints", 0, seed=0)
+    assert weights.read_bytes() == b"weights"
+    shown = study.optuna_trials()
+    assert shown[0].params == shown[1].params
+    assert (shown[0].values, shown[1].values) == ([0.5, 5.0], [0.45, 6.0])
+    assert study.ledger.left_to_chance()["candidates"] == 2
+    before = study.ledger.snapshot()
+    study.ledger.close()
+    with Ledger.open(study.path / "study.db") as opened:
+        assert opened.snapshot() == before
+        assert opened.trials[1].quantised[0].accuracy == 0.45
+        study.ledger = opened
+        study.run(engine, trials=3, precisions=both)
+        assert [job.number for job in engine.jobs] == [0, 2, 4], "it goes on with designs"
 
 
 def test_no_trial_is_begun_after_the_time_limit(study: Study) -> None:

@@ -150,6 +150,7 @@ def test_sections_have_defaults_and_take_what_is_written(make):
     assert (space.search.sampler, space.search.trials, space.search.seed) == ("nsga2", 100, 7)
     assert (space.search.time_limit_s, space.search.timeout_s) == (5400.0, 90)
     assert space.search.confirm is False
+    assert space.target.precisions == ("bf16",)
     assert (space.proxy.data, space.proxy.rungs, space.proxy.seeds) == (
         "cluttered_digits",
         (3, 4, 8),
@@ -310,3 +311,24 @@ def test_mutated_spaces_are_read_or_refused_fast(name):
             place = str(error.place)
         assert place.startswith("m.yaml")
         assert time.process_time() - start_s < 3  # what takes longest takes a tenth of that
+
+
+@pytest.mark.parametrize(
+    ("written", "precisions"),
+    [
+        ("int8", ("int8",)),
+        ("[int8]", ("int8",)),
+        ("[fp32, int8]", ("fp32", "int8")),
+        ("[int8, bf16]", ("bf16", "int8")),
+    ],
+)
+def test_int8_is_a_precision_or_a_second_one(make, written, precisions):
+    assert make(f"target: {{backend: openvino, precision: {written}}}").target.precisions == (
+        precisions
+    )
+
+
+@pytest.mark.parametrize("written", ["[fp32, bf16]", "[int8, int8]", "[]", "[fp32, bf16, int8]"])
+def test_other_lists_of_precisions_are_refused(make, written):
+    with pytest.raises(SpaceError, match=r"one of floats and int8"):
+        make(f"target: {{precision: {written}}}")

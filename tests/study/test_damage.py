@@ -17,7 +17,7 @@ from archbench.study import rows
 from archbench.study.connection import bounded, read
 from archbench.study.database import Store
 from archbench.study.table import Table
-from archbench.study.trial import RungVerdict, Snapshot, TrainingRecord
+from archbench.study.trial import QuantisedAccuracy, RungVerdict, Snapshot, TrainingRecord
 from tests.study import example
 
 LOG = "study.db-wal"
@@ -143,7 +143,8 @@ def fill_every_table(path: Path) -> None:
         store.set_training(0, TrainingRecord(seed=0, epochs=8))
         store.set_checkpoint(0, example.point(4, 0.5), path=path, sha256="ab" * 32)
         store.set_notes(0, {"params": {}})
-        store.update(0, weights_inherited=0.5)
+        store.update(0, weights_inherited=0.5, design=0)
+        store.add_quantised(0, QuantisedAccuracy(seed=0, accuracy=0.5, seconds=1.0))
 
 
 def change(path: Path, statement: str) -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from archbench.study import rows, shape
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.table import begin_counting
-from archbench.study.trial import CurvePoint, Failure, Snapshot, Taken, TrialRecord
+from archbench.study.trial import (
+    CurvePoint,
+    Failure,
+    QuantisedAccuracy,
+    Snapshot,
+    Taken,
+    TrialRecord,
+)
 from tests.study import example
 
 _TRIAL = example.trial(0)
@@ -70,6 +77,8 @@ TRIALS = st.builds(
     | st.builds(Failure, kind=st.sampled_from(["nan", "crash"]), message=TEXT, traceback=TEXT),
     reason=TEXT,
     seconds=DURATION,
+    quantised=st.just(())
+    | st.tuples(st.builds(QuantisedAccuracy, seed=COUNT, accuracy=SHARE, seconds=DURATION)),
 )
 POINTS = st.builds(
     CurvePoint, seed=COUNT, epoch=COUNT, step=COUNT, loss=REAL, accuracy=SHARE, seconds=DURATION

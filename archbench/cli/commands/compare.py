@@ -43,6 +43,7 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
 @option.DEVICE
 @option.BACKEND
 @click.option("--precision", metavar="NAME", default="fp32")
+@option.CALIBRATION
 @click.option(
     "--seconds",
     "budget_s",

@@ -39,8 +39,7 @@ def _batch(text: str) -> int | None:
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    help="int8 is calibrated on training images of --data.",
+    help="By default fp32, of a trial in int8 that; int8 is calibrated on images of --data.",
 )
 @click.option(
     "--batch", default="1", type=_batch, metavar="1|N|dynamic", help="Images of one pass."
@@ -57,7 +56,7 @@ def command(
     out: Path | None,
     weights: Path | None,
     random_weights: bool,
-    precision: str,
+    precision: str | None,
     batch: int | None,
     data: str | None,
     threads: int,
@@ -76,6 +75,9 @@ def command(
     from archbench.study.atomic_file import write_atomically
 
     model = _model(network, weights=weights, is_random=random_weights, results=results)
+    if precision is None:
+        own, calibration = names.precision(network, results=results)
+        precision, data = own, data or calibration
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.name).strip("-.") or model.spec.digest
     folder = out or results / f"exported-{name}"
 

@@ -44,6 +44,13 @@ _OPTIONS = {"latency_ms": "--latency", "params": "--params", "macs": "--macs"}
     metavar="PERCENT",
     help="Required probability that limits and accuracy are kept, in percent.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["any", "fp32", "bf16", "fp16", "int8"]),
+    default="any",
+    metavar="NAME",
+    help="Pick a design in this precision, as int8.",
+)
 @click.option("--spec", "spec_file", type=option.FILE, help="Write the network to this YAML file.")
 @option.RESULTS
 @option.JSON
@@ -53,6 +60,7 @@ def command(
     accuracy: float | None,
     knee: bool,
     sure: float,
+    precision: str,
     spec_file: Path | None,
     results: Path,
     **limits: float | None,
@@ -72,6 +80,7 @@ def command(
         accuracy=accuracy,
         is_knee=knee,
         sure=sure / 100,
+        precision=None if precision == "any" else precision,
     )
     _check(wish)
     found = open_study(names.study_path(study, results=results))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     type=option.names,
     help="Precisions: fp32, bf16, fp16 or int8, as fp32,bf16.",
 )
+@option.CALIBRATION
 @click.option("--no-latency", is_flag=True, help="Measure no latency.")
 @click.option(
     "--pretrained", is_flag=True, help="Load the published weights; they are downloaded once."

@@ -22,6 +22,7 @@ PRECISIONS = {"cpu": ("fp32", "fp16", "int8")}  # it knows no bf16 here
 FORM = "portable"
 SUFFIX = ".onnx"
 DYNAMIC_BATCH = True
+QUANTISATION = ("onnxruntime", "static, by smallest and largest values, weights by channel")
 
 _PROVIDER = "CPUExecutionProvider"
 _IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"}

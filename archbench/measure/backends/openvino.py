@@ -28,6 +28,7 @@ PRECISIONS = {"cpu": ("fp32", "bf16", "fp16", "int8")}
 FORM = "portable"
 SUFFIX = ".xml"
 DYNAMIC_BATCH = True
+QUANTISATION = ("nncf", "after training, for transformers, smoothed behind layer norms")
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archbench.errors import NETWORK_FAULTS, InexactError, fault_text
 from archbench.exactness import tensors_of
@@ -44,13 +44,15 @@ def measure_latency(
     budget_s: float = 10.0,
     together: float | None = None,
     gpu: GpuWatch | None = None,
+    images: Sequence[Tensor] = (),
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
 
     Networks are in the form that is to be timed, or ready to be run, and stay as they are. One that
     raises or returns what is not finite gets the verdict ``incomplete`` and the reason, and the
     others go on. A disturbed one is timed once more while the budget lasts, which its details say.
-    The bench's conditions hold but for the precision: a result has the one that ran.
+    The bench's conditions hold but for the precision: a result has the one that ran. For int8 they
+    are calibrated on ``images``, batches (B, 3, H, W) of the conditions' shape.
 
     The budget is for all networks together, constants apart, and by the clock that counts, so that
     on one CPU thread a loaded machine only makes it longer. The measurement stops earlier when
@@ -71,7 +73,8 @@ def measure_latency(
     """
     conditions = bench.conditions
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+    noise = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+    example = images[0] if images else noise
     watch = gpu or gpu_watch(conditions.device)
     session = _Session(bench=bench, together=together, gpu=watch)
     for name, network in networks.items():
@@ -79,7 +82,7 @@ def measure_latency(
             session.networks[name] = (
                 network
                 if isinstance(network, Runnable)
-                else prepared(network, images, conditions=conditions)
+                else prepared(network, example, conditions=conditions, images=images or None)
             )
     session.run(budget_s=budget_s, share=1 / max(1, len(networks)))
     return {name: session.measurement(name) for name in networks}

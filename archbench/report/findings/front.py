@@ -16,7 +16,7 @@ from archbench.report.html import html, one_line
 from archbench.report.summary import OWN_RESOLUTION, Summary
 from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.objective import OBJECTIVES
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import PRECISION, TrialRecord
 
 _OTHERS = 2  # of those off the front that may belong there, named
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
@@ -79,6 +79,9 @@ def elsewhere(
         lost is not None
         and f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this "
         "study has trained",
+        conditions.precision == "int8"
+        and any(trial["accuracy_in"] != "int8" for trial in trials)
+        and "accuracies are those of the search in fp32: what int8 costs is not known here",
         *(
             f"{count} of {len(verdicts)} latencies are {verdict}: {meaning}"
             for verdict, meaning in _DOUBTS.items()
@@ -118,6 +121,7 @@ def _member(record: TrialRecord, summary: Summary | None, *, has_side: bool) -> 
         "trial": Cell(record.number, value=record.number, around=f"{link}{{}}</a>"),
         **({"px": Cell(record.spec["resolution"])} if has_side else {}),
         "latency, ms": latency,
+        **precision_cell(record),
         **_other_objectives(record, summary),
         "proxy": share_cell(record.proxy_accuracy, error),
         "front": _chance_cell(sure.on_front.get(record.number)),
@@ -128,6 +132,11 @@ def _member(record: TrialRecord, summary: Summary | None, *, has_side: bool) -> 
         "MACs": count_cell(record.macs),
         "digest": Cell(record.digest, around="<code>{}</code>"),
     }
+
+
+def precision_cell(record: TrialRecord) -> dict[str, Cell]:
+    """The precision of a trial, where its space has int8."""
+    return {"precision": Cell(record.choices[PRECISION])} if PRECISION in record.choices else {}
 
 
 def _other_objectives(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:

@@ -13,7 +13,7 @@ from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Code, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings.front import accuracy_text, latency_text
+from archbench.report.findings.front import accuracy_text, latency_text, precision_cell
 from archbench.report.findings.retraining import accuracies
 from archbench.report.html import one_line
 from archbench.report.summary import Summary
@@ -31,6 +31,7 @@ def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding
     row = {
         "trial": record.number,
         "latency, ms": number.measured(record.latency) if record.latency else "",
+        **precision_cell(record),
         "proxy": accuracy_text(record, summary=summary),
         "params": number.short(record.params),
         "MACs": number.short(record.macs),
@@ -52,12 +53,13 @@ def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding
 def wish_text(wish: Wish) -> str:
     """What was asked for."""
     limits = " and ".join(OBJECTIVES[name].text(value) for name, value in wish.limits.items())
+    where = f" in {wish.precision}" if wish.precision else ""
     if wish.is_knee:
-        return "the knee of the front"
+        return f"the knee of the front{where}"
     if wish.accuracy is not None:
         within = f" within {limits}" if limits else ""
-        return f"the cheapest with {number.percent(wish.accuracy)} proxy accuracy{within}"
-    return f"the most accurate within {limits}"
+        return f"the cheapest with {number.percent(wish.accuracy)} proxy accuracy{within}{where}"
+    return f"the most accurate within {limits}{where}"
 
 
 def _document(answer: Pick) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def _document(answer: Pick) -> dict[str, Any]:
             "accuracy": wish.accuracy,
             "knee": wish.is_knee,
             "sure": wish.sure,
+            "precision": wish.precision,
         },
         "pick": {**_choice(answer.chosen), "spec": dict(answer.chosen.record.spec)},
         "admitted": answer.admitted,
