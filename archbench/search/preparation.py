@@ -1,5 +1,6 @@
 """What must be known before the first trial, and how a study's header keeps it."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -191,7 +192,10 @@ def _refuse_other_protocol(header: Mapping[str, Any], *, path: Path) -> None:
 def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ()) -> events.Prepared:
     """What is told before the first trial."""
     settings, header = context.settings, context.header
-    trials = settings.expected_trials
+    trials, limit_s = settings.expected_trials, settings.search.time_limit_s
+    if limit_s is not None:
+        within = math.ceil(limit_s / header["trial_seconds"] * context.workers)
+        trials = min(trials, done + within)
     return events.Prepared(
         name=settings.name,
         path=settings.path,

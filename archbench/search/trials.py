@@ -288,8 +288,7 @@ class Trials(Jobs):
     def _tell_end(self, record: TrialRecord) -> None:
         trials = self._expected_trials()
         done = len(self._study.designs) - len(self._study.running)
-        each = 2 * self._context.header["trial_seconds"] + sum(self._seconds)
-        left_s = each / (2 + len(self._seconds)) * max(0, trials - done) / self._context.workers
+        left_s = self._each_s() * max(0, trials - done) / self._context.workers
         counted = {"trials_done": done, "trials": trials}
         self._context.tell(events.TrialFinished(record=record, **counted, remaining_seconds=left_s))
 
@@ -298,16 +297,24 @@ class Trials(Jobs):
         own, num_seeds = self._context.trials, self._context.proxy.num_seeds
         return sum(epochs_trained(r, num_seeds=num_seeds) for r in own if not r.origin)
 
+    def _each_s(self) -> float:
+        """Mean seconds of a trial, where the price counts as two trials."""
+        expected = 2 * self._context.header["trial_seconds"] + sum(self._seconds)
+        return float(expected / (2 + len(self._seconds)))
+
     def _expected_trials(self) -> int:
-        """Expected total number of trials, from the mean epochs a trial has taken so far."""
+        """Expected total number of trials, by what a trial has taken so far on average."""
         settings, proxy = self._context.settings, self._context.proxy
-        if settings.search.epochs is None:
-            return settings.most_trials
-        own = sum(not record.origin for record in self._study.designs)
-        epochs = self._epochs()
-        each = (2 * proxy.recipe.epochs * proxy.num_seeds + epochs) / (2 + own)
-        more = max(0.0, settings.search.epochs - epochs) / each
-        return min(settings.most_trials, len(self._study.designs) + math.ceil(more))
+        search, begun, more = settings.search, len(self._study.designs), math.inf
+        if search.epochs is not None:
+            own = sum(not record.origin for record in self._study.designs)
+            epochs = self._epochs()
+            each = (2 * proxy.recipe.epochs * proxy.num_seeds + epochs) / (2 + own)
+            more = max(0.0, search.epochs - epochs) / each
+        if search.time_limit_s is not None:
+            left_s = max(0.0, search.time_limit_s - (self._context.clock() - self._begin))
+            more = min(more, left_s / self._each_s() * self._context.workers)
+        return math.ceil(min(settings.most_trials, begun + more))
 
     def _note_front(self) -> None:
         numbers = [member.number for member in self._context.front()]

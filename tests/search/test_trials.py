@@ -365,6 +365,9 @@ def test_no_trial_is_begun_after_the_time_limit(study: Study) -> None:
     assert reason == "the time limit of 100 s is reached"
     assert len(study.ledger.trials) == 3
     assert all(record.seconds == 40.0 for record in study.ledger.trials.values())
+    told = study.of(events.TrialFinished)
+    assert [happened.trials for happened in told] == [6, 3, 3], "as many as fit the time"
+    assert told[-1].remaining_seconds == 0.0
 
 
 def test_an_exhausted_space_ends_the_study(study: Study) -> None:
