@@ -83,9 +83,9 @@ class Job:
 
 
 def jobs(size: Size) -> Iterator[Job]:
-    """All trainings, one seed after the other: the short ones, then those in full."""
-    for seed in range(size.seeds):
-        for is_full in (False, True)[: 2 if seed < size.full_seeds else 1]:
+    """All trainings, the short ones first, one seed after the other."""
+    for is_full, seeds in ((False, size.seeds), (True, size.full_seeds)):
+        for seed in range(seeds):
             for candidate in range(size.candidates):
                 for arm in _ARMS:
                     yield Job(candidate=candidate, seed=seed, arm=arm, is_full=is_full)
