@@ -98,6 +98,17 @@ def test_a_layout_refuses_what_its_own_code_cannot_build(
         layout_for(dialect, published(name))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "edgenext_xx_small", "efficientvit_b0", "mobilenetv3_small_050",
+        "mobilenetv4_conv_small_050", "mobileone_s0", "repvit_m0_9", "shvit_s1",
+    ],
+)  # fmt: skip
+def test_each_family_is_given_its_own_layout(name: str) -> None:
+    assert layout_for("timm", published(name)) == f"{name.split('_')[0]}_timm"
+
+
 @pytest.mark.parametrize("name", [n for n in ablation_names() if n.startswith("levit_128s")])
 def test_an_ablation_is_written_whole_or_refused(name: str) -> None:
     spec = published(name)

@@ -302,6 +302,6 @@ def _misfit(held: WeightLayout, spec: ResolvedSpec) -> str | None:
             if held.blocks is not None and block.kind not in held.blocks:
                 return f"stages[{number}].block is {block.kind}, not {' or '.join(held.blocks)}"
             for name, allowed in held.fields.items():
-                if (value := getattr(block, name)) not in (*allowed, None):
+                if (value := getattr(block, name, None)) not in (*allowed, None):
                     return f"stages[{number}].block.{name} is {value}, not {allowed[0]}"
     return None
