@@ -1,6 +1,5 @@
 """What is known of a study at one moment, and what does its front say in the words of a person?"""
 
-import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from archbench.analysis.front_probability import SURE, FrontProbabilities, front
 from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.analysis.retraining import Retraining, retraining_of
+from archbench.analysis.study_header import space_typed
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 from archbench.study.objective import OBJECTIVES, objective_value
@@ -377,87 +377,8 @@ def train_command(trial: object, proxy: Mapping[str, Any], *, epochs: int) -> st
     return command_line("archbench", "train", trial, *words)
 
 
-def space_typed(header: Mapping[str, Any]) -> str:
-    """The space as the command that began it names it; its name where none is kept.
-
-    A name serves for spaces that come along only, others are files.
-
-    >>> space_typed({"command": "archbench search results/mine/space.yaml --name mine"})
-    'results/mine/space.yaml'
-    """
-    try:
-        words = shlex.split(str(header.get("command") or ""))
-    except ValueError:
-        words = []
-    is_named = len(words) > 2 and words[0] == "archbench" and not words[2].startswith("-")
-    return words[2] if is_named else str(header.get("space_name") or "SPACE")
-
-
-CONFIRMED = "confirmed"
-"""Key of a study's header: a document, or a list of trials where an older version confirmed,
-which trained nothing again."""
-
-
-def confirmation_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
-    """``front``, ``settled``, ``budget_s`` and ``spent_s`` of the last confirmation, or None."""
-    found = header.get(CONFIRMED)
-    return dict(found) if isinstance(found, Mapping) else None
-
-
-def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
-    """For example ``not settled after 12 s of further training, of at most 12 s``; None without."""
-    found = confirmation_of(header)
-    if found is None:
-        return None
-    told = "settled" if found["settled"] else "not settled"  # is no candidate's place uncertain
-    spent, budget = found["spent_s"], found["budget_s"]
-    return f"{told} after {spent:.0f} s of further training, of at most {budget:.0f} s"
-
-
-def chance_in_words(header: Mapping[str, Any]) -> str | None:
-    """How many candidates the sampler left to chance; None where it left none, or is chance itself.
-
-    For example ``9 of 15 candidates in part (stages[1].block.kv_stride), 2 as a whole``.
-    """
-    found = header.get("left_to_chance")
-    if not found or not found["partly"] + found["wholly"]:
-        return None
-    if header.get("sampler") == "random":
-        return None
-    told = {"partly": f"in part ({', '.join(found['axes'])})", "wholly": "as a whole"}
-    first, *more = [(found[key], how) for key, how in told.items() if found[key]]
-    begin = f"{first[0]} of {found['candidates']} candidates {first[1]}"
-    return ", ".join([begin, *(f"{count} {how}" for count, how in more)])
-
-
 def taken_in_words(trials: Sequence[TrialRecord]) -> str:
     """How many trials were taken from which study; empty where none was."""
     studies = Counter(record.origin.rpartition(":")[0] for record in trials if record.origin)
     parts = [f"{count} from {name}" for name, count in studies.items()]
     return f"of these taken over: {', '.join(parts)}" if parts else ""
-
-
-def source_in_words(source: Mapping[str, Any]) -> str:
-    """What counts of an earlier study, as the header keeps it, and why not all."""
-    total = source["trials"]
-    told = [f"{source['taken']} of {total} trial{'s' if total > 1 else ''} taken over"]
-    if source["timed"]:
-        told.append(f"{source['timed']} of them timed anew ({'; '.join(source['otherwise'])})")
-    if source["prior"]:
-        why = "; ".join(source["differs"]) or "at another resolution or with other classes"
-        told.append(f"{source['prior']} only say where to start ({why})")
-    if source["strangers"]:
-        told.append(f"{source['strangers']} are not candidates of this space")
-    if source["left"]:
-        told.append(f"{source['left']} have no number that counts here, or stand here already")
-    return f"from {source['study']}: {', '.join(told)}"
-
-
-def spaces_in_words(header: Mapping[str, Any]) -> list[str]:
-    """Each space that a study has had, where there was more than one."""
-    told = []
-    for space in header.get("spaces", ()):
-        changes = "; ".join(space["changes"])
-        why = f" ({changes})" if changes else ""
-        told.append(f"from trial {space['since']} on {space['size']:,} candidates{why}")
-    return told

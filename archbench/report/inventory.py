@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from archbench.analysis import verdict
-from archbench.analysis.verdict import (
+from archbench.analysis.study_header import (
     chance_in_words,
     confirmation_in_words,
     source_in_words,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from archbench.analysis.certificate import pixels
 from archbench.analysis.statistics import estimate_text
-from archbench.analysis.verdict import space_typed, taken_in_words
+from archbench.analysis.study_header import space_typed
+from archbench.analysis.verdict import taken_in_words
 from archbench.command_line import command_line
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot

@@ -14,7 +14,7 @@ from archbench.analysis.front_probability import (
     next_training,
 )
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.verdict import CONFIRMED, confirmation_of
+from archbench.analysis.study_header import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError, StorageError
 from archbench.models import as_spec, count

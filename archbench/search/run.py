@@ -8,7 +8,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.verdict import chance_in_words, source_in_words
+from archbench.analysis.study_header import chance_in_words, source_in_words
 from archbench.command_line import command_line
 from archbench.data import Data
 from archbench.errors import UsageError

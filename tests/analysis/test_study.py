@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
-from archbench.analysis.verdict import space_typed, train_command
+from archbench.analysis.study_header import space_typed
+from archbench.analysis.verdict import train_command
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store
 from archbench.study.trial import Failure, TrialRecord

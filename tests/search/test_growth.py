@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from archbench.analysis.verdict import spaces_in_words
+from archbench.analysis.study_header import spaces_in_words
 from archbench.errors import UsageError
 from archbench.search.growth import as_begun, grow
 from archbench.search.optuna_view import Ledger

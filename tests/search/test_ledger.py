@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from archbench.analysis.verdict import chance_in_words
+from archbench.analysis.study_header import chance_in_words
 from archbench.errors import StorageError
 from archbench.search.optuna_view import Ledger
 from archbench.search.suggestion import BY_CHANCE

@@ -9,7 +9,7 @@ import pytest
 
 import archbench
 from archbench.analysis.study import StudyReader
-from archbench.analysis.verdict import chance_in_words
+from archbench.analysis.study_header import chance_in_words
 from archbench.errors import MissingError, UsageError
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary

@@ -13,7 +13,7 @@ from archbench.analysis.judgement import GOOD, Judgement
 from archbench.analysis.retraining import Retraining
 from archbench.analysis.statistics import Agreement, estimate_text, without_cost
 from archbench.analysis.study import retrained_under
-from archbench.analysis.verdict import space_typed
+from archbench.analysis.study_header import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
 from archbench.report.element import Cell, Lines, Part, ReportTable, plot
