@@ -12,7 +12,8 @@ from archbench.evaluate.ancestor import NONE, Ancestor
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.context import Context, StudyContext
-from archbench.search.jobs import TrainJob, check_ancestor, prepare_ancestor, time_each, train_again
+from archbench.search.jobs import TrainJob, time_each, train_again
+from archbench.search.preparation_jobs import check_ancestor, prepare_ancestor
 from archbench.search.settings import Settings
 from archbench.space import SearchSpace, choices_for
 from archbench.train.checkpoint import remove_checkpoints

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import NEGATIVE_RESULT, NETWORK_FAULTS, ArchbenchError, fault_text
-from archbench.evaluate.ancestor import Ancestor, find_ancestor
-from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
+from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target, calibrated
-from archbench.measure.backend import require_backend
 from archbench.models import as_spec
-from archbench.progress import Progress, of_waits
-from archbench.search.scheduler import HoldOthers, LetOthersGo, Question, Send, StepProgress
+from archbench.progress import of_waits
+from archbench.search.scheduler import HoldOthers, LetOthersGo, Question, Send, progress_to
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import CurvePoint, Failure, QuantisedAccuracy, TrialState
-from archbench.train.recipe import Plan
 
 Document = Mapping[str, Any]
 
@@ -207,7 +204,7 @@ class TrialJob:
         return latency
 
     def _measure(self, target: Target, send: Send, *, spec: Document | None = None) -> Measurement:
-        told, alone = of_waits(_progress(send)), partial(_others_held, send)
+        told, alone = of_waits(progress_to(send)), partial(_others_held, send)
         own = as_spec(spec or self.trainings[0].spec)
         return target.measure(own, alone=alone, on_progress=told)
 
@@ -242,98 +239,6 @@ class TrialJob:
                 raise NoLatencyError(f"no {one.label} could be had: {why}")
 
 
-def prepare_data(
-    send: Send,
-    *,
-    name: str,
-    resolution: int,
-    sides: Sequence[int],
-    download: bool,
-    mirror: bool,
-) -> dict[str, Any]:
-    """What a study's header keeps of the data, which every worker finds in the cache then.
-
-    They are there at further ``sides`` too, if any are given, each with its digest.
-    """
-    load = partial(open_data, name, download=download, progress=_progress(send))
-    facts = describe(load(resolution=resolution), mirror=mirror)
-    if sides:
-        facts["prepared"] = [
-            {"resolution": side, "data_digest": load(resolution=side).digest}
-            for side in sorted(sides)
-        ]
-        listed = ", ".join(f"{side} px" for side in sorted(sides))
-        facts["data_notes"] += [f"images are prepared at {listed}, as resolutions of training"]
-    return facts
-
-
-def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:
-    """The teacher's facts, also in words; every worker finds it in the cache then."""
-    teacher = proxy.teacher(progress=_progress(send))
-    return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
-
-
-def prepare_ancestor(send: Send, *, weights: str, base: Document, download: bool) -> Ancestor:
-    """The ancestor of a study's trainings, whose weights every worker finds then."""
-    told = _progress(send)
-    return find_ancestor(weights, base=as_spec(base), download=download, on_progress=told)
-
-
-def check_ancestor(send: Send, *, ancestor: Ancestor) -> None:
-    """Nothing, where the weights of the ancestor are there as they were."""
-    ancestor.read()
-
-
-def price_trial(
-    send: Send,
-    *,
-    specs: Sequence[Document],
-    proxy: Proxy,
-    environment: Environment,
-    conditions: Conditions | None = None,
-    timed: Sequence[Document] = (),
-    plan: Plan | None = None,
-    plan_budget_s: float = 4.0,
-    anchors: Sequence[Document] = (),
-    int8: Conditions | None = None,
-) -> tuple[Target | None, Price]:
-    """The target with this machine's constants, and what a trial costs on average.
-
-    The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
-    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
-    The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
-    Under the conditions of ``int8`` networks are quantised, too, and timed in int8 at last.
-    """
-    target, seconds, told = None, 0.0, of_waits(_progress(send))
-    if int8:
-        require_backend(int8)
-    if conditions:
-        networks = [as_spec(spec) for spec in timed]
-        images = (proxy.data, proxy.resolution)
-        target = calibrated(conditions, environment=environment, images=images, on_progress=told)
-        begin = time.monotonic()
-        if anchors:
-            target = target.anchored([], known=anchors)
-            for network in networks:
-                target.measure(network, on_progress=told)
-        else:
-            target = target.anchored(networks, on_progress=told)
-        seconds = (time.monotonic() - begin) / len(networks)
-        if int8 and int8 != conditions:
-            begin = time.monotonic()
-            target.at("int8").measure(networks[len(networks) // 2], on_progress=told)
-            seconds += time.monotonic() - begin
-    found = price(
-        [as_spec(spec) for spec in specs],
-        proxy=proxy,
-        latency_seconds=seconds,
-        quantised=int8,
-        plan=plan,
-        plan_budget_s=plan_budget_s,
-    )
-    return target, found
-
-
 def time_each(
     send: Send, *, specs: Mapping[str, Document], target: Target, int8: Container[str] = ()
 ) -> dict[str, Measurement]:
@@ -341,7 +246,7 @@ def time_each(
 
     Those that ``int8`` names are timed in int8, whatever the target's precision.
     """
-    told = of_waits(_progress(send))
+    told = of_waits(progress_to(send))
     return {
         name: (target.at("int8") if name in int8 else target).measure(
             as_spec(spec), on_progress=told
@@ -363,7 +268,7 @@ def time_forms(
     Of the conditions the resolution is each network's own; ``budget_s`` seconds are for each,
     where the machine does not settle before.
     """
-    tell = _progress(send)
+    tell = progress_to(send)
     target = calibrated(conditions, environment=environment, on_progress=tell)
     networks = {digest: as_spec(spec) for digest, spec in specs.items()}
     return target.measure_together(networks, budget_s=budget_s, on_progress=tell)
@@ -399,10 +304,6 @@ def _others_held(send: Send) -> Iterator[None]:
         yield
     finally:
         send(LetOthersGo())
-
-
-def _progress(send: Send) -> Progress:
-    return lambda what, done, total: send(StepProgress(what=what, done=done, total=total))
 
 
 def over_limit(latency: Measurement | None, *, limits: Mapping[str, float]) -> str:

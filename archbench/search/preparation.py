@@ -24,9 +24,9 @@ from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.inheritance import require_ancestor, with_ancestor
-from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.kept_weights import remove_strange_files
 from archbench.search.optuna_view import Ledger
+from archbench.search.preparation_jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
 from archbench.study.connection import read_kind

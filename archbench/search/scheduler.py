@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
+from archbench.progress import Progress
 from archbench.study.trial import Failure
 
 Send = Callable[[Any], Any]
@@ -50,6 +51,11 @@ class StepProgress:
     what: str
     done: int
     total: int
+
+
+def progress_to(send: Send) -> Progress:
+    """What tells the owner how far a job is."""
+    return lambda what, done, total: send(StepProgress(what=what, done=done, total=total))
 
 
 class Job(Protocol):

@@ -15,12 +15,13 @@ from archbench.evaluate.proxy import Price, Proxy
 from archbench.progress import Progress
 from archbench.search import events
 from archbench.search.context import Context
-from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
+from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path
 from archbench.search.preparation import (
     known_data,
     refuse_other_environment,
     teacher_facts,
 )
+from archbench.search.preparation_jobs import price_trial
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.search.settings import num_workers
 from archbench.study.database import Store

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from archbench.search.jobs import prepare_data
+from archbench.search.preparation_jobs import prepare_data
 from archbench.search.scheduler import (
     Broken,
     Done,

@@ -1,0 +1,110 @@
+"""What a worker does before the first trial: data, teacher, ancestor, and what a trial costs."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from archbench.evaluate.ancestor import Ancestor, find_ancestor
+from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
+from archbench.evaluate.target import Target, calibrated
+from archbench.measure.backend import require_backend
+from archbench.models import as_spec
+from archbench.progress import of_waits
+from archbench.search.jobs import Document
+from archbench.search.scheduler import Send, progress_to
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
+from archbench.train.recipe import Plan
+
+
+def prepare_data(
+    send: Send,
+    *,
+    name: str,
+    resolution: int,
+    sides: Sequence[int],
+    download: bool,
+    mirror: bool,
+) -> dict[str, Any]:
+    """What a study's header keeps of the data, which every worker finds in the cache then.
+
+    They are there at further ``sides`` too, if any are given, each with its digest.
+    """
+    load = partial(open_data, name, download=download, progress=progress_to(send))
+    facts = describe(load(resolution=resolution), mirror=mirror)
+    if sides:
+        facts["prepared"] = [
+            {"resolution": side, "data_digest": load(resolution=side).digest}
+            for side in sorted(sides)
+        ]
+        listed = ", ".join(f"{side} px" for side in sorted(sides))
+        facts["data_notes"] += [f"images are prepared at {listed}, as resolutions of training"]
+    return facts
+
+
+def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:
+    """The teacher's facts, also in words; every worker finds it in the cache then."""
+    teacher = proxy.teacher(progress=progress_to(send))
+    return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
+
+
+def prepare_ancestor(send: Send, *, weights: str, base: Document, download: bool) -> Ancestor:
+    """The ancestor of a study's trainings, whose weights every worker finds then."""
+    told = progress_to(send)
+    return find_ancestor(weights, base=as_spec(base), download=download, on_progress=told)
+
+
+def check_ancestor(send: Send, *, ancestor: Ancestor) -> None:
+    """Nothing, where the weights of the ancestor are there as they were."""
+    ancestor.read()
+
+
+def price_trial(
+    send: Send,
+    *,
+    specs: Sequence[Document],
+    proxy: Proxy,
+    environment: Environment,
+    conditions: Conditions | None = None,
+    timed: Sequence[Document] = (),
+    plan: Plan | None = None,
+    plan_budget_s: float = 4.0,
+    anchors: Sequence[Document] = (),
+    int8: Conditions | None = None,
+) -> tuple[Target | None, Price]:
+    """The target with this machine's constants, and what a trial costs on average.
+
+    The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
+    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
+    The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
+    Under the conditions of ``int8`` networks are quantised, too, and timed in int8 at last.
+    """
+    target, seconds, told = None, 0.0, of_waits(progress_to(send))
+    if int8:
+        require_backend(int8)
+    if conditions:
+        networks = [as_spec(spec) for spec in timed]
+        images = (proxy.data, proxy.resolution)
+        target = calibrated(conditions, environment=environment, images=images, on_progress=told)
+        begin = time.monotonic()
+        if anchors:
+            target = target.anchored([], known=anchors)
+            for network in networks:
+                target.measure(network, on_progress=told)
+        else:
+            target = target.anchored(networks, on_progress=told)
+        seconds = (time.monotonic() - begin) / len(networks)
+        if int8 and int8 != conditions:
+            begin = time.monotonic()
+            target.at("int8").measure(networks[len(networks) // 2], on_progress=told)
+            seconds += time.monotonic() - begin
+    found = price(
+        [as_spec(spec) for spec in specs],
+        proxy=proxy,
+        latency_seconds=seconds,
+        quantised=int8,
+        plan=plan,
+        plan_budget_s=plan_budget_s,
+    )
+    return target, found
