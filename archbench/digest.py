@@ -1,7 +1,8 @@
-"""Which hash identifies a document, wherever and in whatever order it was written?"""
+"""Which hash identifies a document, in whatever order it was written, or a file?"""
 
 import hashlib
 import json
+from pathlib import Path
 
 
 def sha256_of(document: object) -> str:
@@ -11,3 +12,13 @@ def sha256_of(document: object) -> str:
     True
     """
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The sha256 of what a file holds: 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """What is asked of a training, and with which network and weights does it begin?"""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.data import Data, name_of
+from archbench.digest import sha256_of_file
 from archbench.errors import UsageError
 from archbench.evaluate.held_out import HeldOut
 from archbench.evaluate.kept_training import Loop
@@ -139,9 +139,7 @@ class TrainingRequest:
         assert self.weights is not None
         if not self._inherit(network, self.weights):
             self._load(network, self.weights)
-        with self.weights.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"file": self.weights.name, "sha256": sha256}
+        return {"file": self.weights.name, "sha256": sha256_of_file(self.weights)}
 
     def _inherit(self, network: Network, path: Path) -> bool:
         """Takes over what fits of weights of another network; whether the file says it is one."""

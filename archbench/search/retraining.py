@@ -1,6 +1,5 @@
 """Does the order of the best designs hold: train the picks of a study and others in full."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from archbench.analysis.study import StudyReader, open_study
 from archbench.bounds import require_within
 from archbench.command_line import command_line
 from archbench.data import Data, name_of
-from archbench.digest import sha256_of
+from archbench.digest import sha256_of, sha256_of_file
 from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.full_training import full_recipe
 from archbench.evaluate.training import EPOCHS, Weights, train_network
@@ -184,7 +183,7 @@ def _how(
         "epochs": fields["epochs"],
         "resolution": resolution,
         "device": device,
-        "weights": None if weights is None else _sha256(weights),
+        "weights": None if weights is None else sha256_of_file(weights),
         "fields": fields,
     }
     plain: dict[str, Any] = json.loads(json.dumps(how))
@@ -244,11 +243,6 @@ def _weights(asked: str | Path | None, *, kept: Mapping[str, Any]) -> Path | Non
             help="put them back, or name others with --weights; --weights none begins with fresh",
         )
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seconds(
