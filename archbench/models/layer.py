@@ -153,6 +153,13 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
     return torch.cat((x[:, :number], y), dim=1) if number else y
 
 
+class OnMap(nn.Sequential):
+    """Layers of a map (B, C, H, W), on tokens; (B, T, C) to (B, T, C), class tokens pass by."""
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:  # type: ignore[override]
+        return through_map(super().forward, x, grid)
+
+
 def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """Parts such as queries, keys and values, each (B, h, T, d), of (B, T, parts*h*d)."""
     return x.unflatten(-1, (parts * heads, -1)).transpose(1, 2).chunk(parts, dim=1)
@@ -424,10 +431,10 @@ def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
     return folded
 
 
-def init_linears(module: nn.Module) -> nn.Module:
-    """The module, linears truncated normal of deviation 0.02 as in the papers' code, biases 0."""
+def init_truncated(module: nn.Module, *kinds: type[nn.Linear | nn.Conv2d]) -> nn.Module:
+    """The module, layers of these kinds truncated normal of deviation 0.02, their biases 0."""
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, kinds):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

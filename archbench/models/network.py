@@ -20,7 +20,7 @@ from archbench.models.layer import (
     NormLinear,
     activation,
     branch_norm,
-    init_linears,
+    init_truncated,
     linear_of,
     map_grid,
     map_tokens,
@@ -125,8 +125,8 @@ class Head(nn.Module):
         self.classifiers = nn.ModuleList(
             classifier(spec.hidden_dim or dim, num_classes) for _ in range(spec.num_classifiers)
         )
-        init_linears(self.hidden)
-        init_linears(self.classifiers)
+        init_truncated(self.hidden, nn.Linear)
+        init_truncated(self.classifiers, nn.Linear)
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor | tuple[Tensor, ...]:
         if self.pool == "mean":

@@ -4,17 +4,18 @@ He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/embeds/bottl
 tokens pass by it.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
 
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.models.arithmetic import Work
 from archbench.models.channels import Channels, within
 from archbench.models.embeds import bottleneck
-from archbench.models.layer import through_map
-from archbench.models.part import Activation, Block, Grid, Site, whole
+from archbench.models.layer import OnMap
+from archbench.models.part import Activation, Block, Site, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +39,9 @@ class Spec(Block):
         return Channels(sizes, within("bottleneck", layers))
 
     def module(self, site: Site) -> nn.Module:
-        return BottleneckBlock(self, site)
+        return OnMap(OrderedDict(bottleneck=self.embed.module(site)))
 
     @cached_property
     def embed(self) -> bottleneck.Spec:
         """The same as an embed."""
         return bottleneck.Spec(stride=1, reduction=self.reduction, activation=self.activation)
-
-
-class BottleneckBlock(nn.Module):
-    """A bottleneck on the map; (B, T, C) to (B, T, C)."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        self.bottleneck = bottleneck.Bottleneck(spec.embed, site)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        return through_map(self.bottleneck, x, grid)

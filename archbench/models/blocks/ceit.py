@@ -32,7 +32,14 @@ from archbench.models.arithmetic import Work, attention, linear, mlp, norm, tota
 from archbench.models.blocks import vit
 from archbench.models.channels import Channels, within
 from archbench.models.convolution import Convolution, chain, chain_layers, count_chain
-from archbench.models.layer import Attend, init_linears, mlp_layers, sizes, split_heads, through_map
+from archbench.models.layer import (
+    Attend,
+    init_truncated,
+    mlp_layers,
+    sizes,
+    split_heads,
+    through_map,
+)
 from archbench.models.part import Block, Grid, Kernel, Site, document_of, hidden_width
 
 
@@ -67,7 +74,7 @@ class Spec(vit.Spec):
             nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
             epsilon=self.epsilon,
         )
-        return init_linears(block)
+        return init_truncated(block, nn.Linear)
 
     def feed_forward(self, site: Site) -> list[Convolution]:
         """1x1 to the hidden width, k x k on each channel alone, 1x1 back (eq. 4 to 6)."""
@@ -162,7 +169,7 @@ class LayerAttention(nn.Module):
         self.projection = nn.Linear(dim, dim)
         self.mlp_norm = nn.LayerNorm(dim, eps=epsilon)
         self.mlp = mlp_layers(dim, shape.hidden, active="gelu")
-        init_linears(self)
+        init_truncated(self, nn.Linear)
 
     def forward(self, tokens: Tensor) -> Tensor:
         number = sizes(tokens)[2]

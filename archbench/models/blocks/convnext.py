@@ -17,6 +17,7 @@ from archbench.models.convolution import Convolution
 from archbench.models.layer import (
     DropPath,
     LayerScale,
+    init_truncated,
     map_tokens,
     mlp_layers,
     through_map,
@@ -61,7 +62,7 @@ class Spec(Block):
         return Channels({"hidden": site.hidden(self.mlp_ratio)}, layers)
 
     def module(self, site: Site) -> nn.Module:
-        return init_convnext(ConvNextBlock(self, site))
+        return init_truncated(ConvNextBlock(self, site), nn.Conv2d, nn.Linear)
 
 
 class ConvNextBlock(nn.Module):
@@ -89,13 +90,3 @@ def scaled(layers: nn.Sequential, dim: int, *, initial: float | None) -> nn.Sequ
     if initial is not None:
         layers.add_module("scale", LayerScale(dim, initial=initial))
     return layers
-
-
-def init_convnext(module: nn.Module) -> nn.Module:
-    """The module, of which convolutions and linears start truncated normal and biases at 0."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return module

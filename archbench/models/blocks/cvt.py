@@ -21,7 +21,7 @@ from archbench.models.layer import (
     Attend,
     AttentionBias,
     AveragePool,
-    init_linears,
+    init_truncated,
     mlp_layers,
     pooled,
     through_map,
@@ -116,7 +116,7 @@ class Spec(HeadedBlock):
             CvtAttention(self, site),
             mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
         )
-        return init_linears(block)
+        return init_truncated(block, nn.Linear)
 
     def key_grid(self, grid: Grid) -> Grid:
         """The map of keys and values."""

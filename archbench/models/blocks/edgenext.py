@@ -24,13 +24,14 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.convnext import Scale, init_convnext, scaled
+from archbench.models.blocks.convnext import Scale, scaled
 from archbench.models.blocks.vit import transformer_channels
 from archbench.models.channels import Channels
 from archbench.models.convolution import Convolution
 from archbench.models.layer import (
     Bias,
     DropPath,
+    init_truncated,
     map_tokens,
     mlp_layers,
     split_heads,
@@ -114,7 +115,7 @@ class Spec(HeadedBlock):
         )
 
     def module(self, site: Site) -> nn.Module:
-        return init_convnext(EdgeNextBlock(self, site))
+        return init_truncated(EdgeNextBlock(self, site), nn.Conv2d, nn.Linear)
 
     def group_dim(self, site: Site) -> int:
         """Channels of each group but the last."""

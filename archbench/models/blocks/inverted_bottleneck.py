@@ -3,14 +3,15 @@
 See ``archbench/models/embeds/inverted_bottleneck.py``.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.models.channels import Channels, within
 from archbench.models.embeds.inverted_bottleneck import InvertedBottleneck, InvertedBottleneckSpec
-from archbench.models.layer import through_map
-from archbench.models.part import Block, Grid, Site
+from archbench.models.layer import OnMap
+from archbench.models.part import Block, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +25,4 @@ class Spec(InvertedBottleneckSpec, Block):
         return Channels(sizes, within("bottleneck", layers))
 
     def module(self, site: Site) -> nn.Module:
-        return InvertedBottleneckBlock(self, site)
-
-
-class InvertedBottleneckBlock(nn.Module):
-    """An inverted bottleneck on the map; (B, T, C) to (B, T, C)."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        self.bottleneck = InvertedBottleneck(spec, site)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        return through_map(self.bottleneck, x, grid)
+        return OnMap(OrderedDict(bottleneck=InvertedBottleneck(self, site)))

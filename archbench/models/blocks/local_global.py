@@ -35,7 +35,7 @@ from archbench.models.layer import (
     Attend,
     AttentionBias,
     Bias,
-    init_linears,
+    init_truncated,
     map_tokens,
     mlp_layers,
     split_heads,
@@ -91,7 +91,7 @@ class Spec(HeadedBlock):
             mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
             epsilon=self.epsilon,
         )
-        return init_linears(block)
+        return init_truncated(block, nn.Linear)
 
     def windows(self, grid: Grid) -> Windows:
         """How a map is cut."""

@@ -4,17 +4,18 @@ Vasu et al. 2022 (arXiv:2206.04040), sec. 3.2; see ``archbench/models/embeds/mob
 no residual but the identity among the branches. Class tokens pass by it.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.models.arithmetic import Work
 from archbench.models.channels import Channels, within
 from archbench.models.embeds import mobileone
-from archbench.models.layer import through_map
-from archbench.models.part import Activation, Block, Grid, Kernel, Site, number, whole
+from archbench.models.layer import OnMap
+from archbench.models.part import Activation, Block, Kernel, Site, number, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Spec(Block):
         return found._replace(layers=within("layers", found.layers))
 
     def module(self, site: Site) -> nn.Module:
-        return MobileOneBlock(self, site)
+        return OnMap(OrderedDict(layers=self.embed.module(site)))
 
     @cached_property
     def embed(self) -> mobileone.Spec:
@@ -52,14 +53,3 @@ class Spec(Block):
             squeeze=self.squeeze,
             activation=self.activation,
         )
-
-
-class MobileOneBlock(nn.Module):
-    """Both convolutions on the map; (B, T, C) to (B, T, C)."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        self.layers = spec.embed.module(site)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        return through_map(self.layers, x, grid)

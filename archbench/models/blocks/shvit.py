@@ -33,6 +33,7 @@ from archbench.models.layer import (
     through_map,
 )
 from archbench.models.part import Activation, Block, Grid, Ratio, Site, number, whole
+from archbench.models.reparameterised import fused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +153,9 @@ class ResidualDepthwise(ConvNorm):
     def forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(super().forward(x))
 
-    def deployed(self) -> nn.Module:
-        """One convolution, to whose middle the identity is added."""
-        folded = super().deployed()
-        assert isinstance(folded, nn.Conv2d)
-        middle = folded.weight.shape[-1] // 2
-        with torch.no_grad():
-            folded.weight[:, :, middle, middle] += 1
-        return folded
+    def deployed(self) -> nn.Conv2d:
+        """One convolution, of which the identity is a part."""
+        return fused([super().deployed(), nn.Identity()])
 
 
 class SingleHeadAttention(nn.Module):

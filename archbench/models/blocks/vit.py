@@ -19,7 +19,7 @@ from archbench.models.layer import (
     AttentionBias,
     DropPath,
     branch_norm,
-    init_linears,
+    init_truncated,
     mlp_layers,
     split_heads,
 )
@@ -61,7 +61,7 @@ class Spec(HeadedBlock):
             mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
             epsilon=self.epsilon,
         )
-        return init_linears(block)
+        return init_truncated(block, nn.Linear)
 
     def named_channels(self, site: Site) -> Channels:
         heads, head_dim = self.heads

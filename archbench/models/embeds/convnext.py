@@ -11,9 +11,9 @@ from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, norm, total
-from archbench.models.blocks.convnext import init_convnext
 from archbench.models.channels import Channels
 from archbench.models.convolution import Convolution, MapLayerNorm
+from archbench.models.layer import init_truncated
 from archbench.models.part import Embed, Epsilon, Grid, Site, Stride
 
 
@@ -50,4 +50,4 @@ class Spec(Embed):
     def module(self, site: Site) -> nn.Module:
         conv = nn.Conv2d(site.incoming_dim, site.dim, self.stride, self.stride)
         norm = MapLayerNorm(site.incoming_dim, eps=self.epsilon)
-        return init_convnext(nn.Sequential(OrderedDict(norm=norm, conv=conv)))
+        return init_truncated(nn.Sequential(OrderedDict(norm=norm, conv=conv)), nn.Conv2d)
