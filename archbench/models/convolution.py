@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from archbench.models import arithmetic
 from archbench.models.arithmetic import Work, total
-from archbench.models.layer import activation, fold_norm
+from archbench.models.folding import fold_norm
+from archbench.models.layer import activation
 from archbench.models.part import Grid
 
 

@@ -18,7 +18,9 @@ from archbench.errors import InexactError, UsageError, wrong_type
 from archbench.exactness import Standard
 from archbench.memory import keep_memory
 from archbench.models import kernels
-from archbench.models.layer import Attend, LayerScale, QuickGELU, fold_norm, fold_scale
+from archbench.models.attention import Attend
+from archbench.models.folding import fold_norm, fold_scale
+from archbench.models.layer import LayerScale, QuickGELU
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -193,7 +195,7 @@ def _without_scales(layers: nn.Sequential) -> None:
     """The factors of a layer's outputs go into its weights and bias."""
     for i, (before, behind) in enumerate(pairwise(layers)):
         if isinstance(behind, LayerScale) and isinstance(before, nn.Conv2d | nn.Linear):
-            layers[i], layers[i + 1] = fold_scale(before, behind), nn.Identity()
+            layers[i], layers[i + 1] = fold_scale(before, behind.weight), nn.Identity()
 
 
 def _with_observed_norms_folded(

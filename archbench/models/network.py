@@ -15,13 +15,13 @@ from archbench.errors import UsageError, wrong_type
 from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
 from archbench.models.blocks.ceit import LayerAttention, LayerAttentionShape
 from archbench.models.catalogue import published
+from archbench.models.folding import linear_of
 from archbench.models.layer import (
     LinearNorm,
     NormLinear,
     activation,
     branch_norm,
     init_truncated,
-    linear_of,
     map_grid,
     map_tokens,
     per_image,

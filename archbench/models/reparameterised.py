@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, norm, total
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import DropPath, fold_norm
+from archbench.models.folding import fold_norm
+from archbench.models.layer import DropPath
 
 
 class Reparameterised(NamedTuple):

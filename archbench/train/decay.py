@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from archbench.models.layer import AttentionBias
+from archbench.models.attention import AttentionBias
 
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 

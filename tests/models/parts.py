@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models import ArchSpec
-from archbench.models.layer import AttentionBias
+from archbench.models.attention import AttentionBias
 from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)

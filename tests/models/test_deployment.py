@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from archbench.errors import InexactError, UsageError
 from archbench.memory import keep_memory
 from archbench.models import build, deploy, deployment, deployment_error, fold
+from archbench.models.attention import ATTENTION_KERNELS, Attend
 from archbench.models.deployment import observe
 from archbench.models.kernels import Candidates, Packed, can_fuse, can_pack, race
-from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU
+from archbench.models.layer import QuickGELU
 from tests.models.foreign import randomise
 from tests.models.parts import amplify
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from archbench.errors import SpecError, UsageError
 from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, build, count, deploy, deployment_error, fold, proxy
+from archbench.models.attention import AttentionBias, CachedBias
 from archbench.models.catalogue import published
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import AttentionBias, CachedBias, DropPath, QuickGELU
+from archbench.models.layer import DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
 from tests.models.parts import counts, random_spec

@@ -10,7 +10,7 @@ import torch
 
 from archbench.errors import SpaceError, SpecError, UsageError
 from archbench.models import ArchSpec, as_spec, build, count
-from archbench.models.layer import Attend
+from archbench.models.attention import Attend
 from archbench.space import InfeasibleError, SearchSpace, shipped
 from archbench.yaml_document import write_flow
 from tests.space.conftest import NETWORK

@@ -29,17 +29,11 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend
 from archbench.models.blocks import vit
 from archbench.models.channels import Channels, within
 from archbench.models.convolution import Convolution, chain, chain_layers, count_chain
-from archbench.models.layer import (
-    Attend,
-    init_truncated,
-    mlp_layers,
-    sizes,
-    split_heads,
-    through_map,
-)
+from archbench.models.layer import init_truncated, mlp_layers, sizes, split_heads, through_map
 from archbench.models.part import Block, Grid, Kernel, Site, document_of, hidden_width
 
 

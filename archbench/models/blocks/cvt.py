@@ -14,18 +14,11 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.blocks.vit import TransformerBlock, transformer_channels
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    AveragePool,
-    init_truncated,
-    mlp_layers,
-    pooled,
-    through_map,
-)
+from archbench.models.layer import AveragePool, init_truncated, mlp_layers, pooled, through_map
 from archbench.models.part import (
     Activation,
     Grid,

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Bias
 from archbench.models.blocks.convnext import Scale, scaled
 from archbench.models.blocks.vit import transformer_channels
 from archbench.models.channels import Channels
 from archbench.models.convolution import Convolution
 from archbench.models.layer import (
-    Bias,
     DropPath,
     init_truncated,
     map_tokens,

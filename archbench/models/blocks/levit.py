@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.blocks.vit import TransformerBlock, transformer_channels
 from archbench.models.channels import Channels
-from archbench.models.layer import Attend, AttentionBias, activation, branch_linear, mlp_layers
+from archbench.models.layer import activation, branch_linear, mlp_layers
 from archbench.models.part import Activation, Block, Grid, Heads, Part, Ratio, Site, choice, whole
 
 

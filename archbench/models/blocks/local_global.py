@@ -29,18 +29,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias, Bias
 from archbench.models.blocks.vit import SELF_ATTENTION, TransformerBlock, transformer_channels
 from archbench.models.channels import Channels
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    Bias,
-    init_truncated,
-    map_tokens,
-    mlp_layers,
-    split_heads,
-    token_map,
-)
+from archbench.models.layer import init_truncated, map_tokens, mlp_layers, split_heads, token_map
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site, whole
 
 

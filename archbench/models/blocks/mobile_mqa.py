@@ -12,17 +12,11 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    DropPath,
-    LayerScale,
-    fold_norm_before,
-    scale_and_shift,
-    through_map,
-)
+from archbench.models.folding import fold_norm_before, scale_and_shift
+from archbench.models.layer import DropPath, LayerScale, through_map
 from archbench.models.part import Epsilon, Grid, HeadedBlock, Site, odd, whole
 
 

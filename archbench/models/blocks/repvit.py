@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from archbench.models.arithmetic import Work, norm, total
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution, chain, count_chain
-from archbench.models.layer import DropPath, fold_norm, through_map
+from archbench.models.folding import fold_norm
+from archbench.models.layer import DropPath, through_map
 from archbench.models.part import (
     Activation,
     Block,

@@ -20,18 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.channels import Channels
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    DropPath,
-    LinearNorm,
-    activation,
-    mlp_layers,
-    sizes,
-    through_map,
-)
+from archbench.models.layer import DropPath, LinearNorm, activation, mlp_layers, sizes, through_map
 from archbench.models.part import Activation, Block, Grid, Ratio, Site, number, whole
 from archbench.models.reparameterised import fused
 

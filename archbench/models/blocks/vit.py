@@ -13,16 +13,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.channels import Channels, within
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    DropPath,
-    branch_norm,
-    init_truncated,
-    mlp_layers,
-    split_heads,
-)
+from archbench.models.layer import DropPath, branch_norm, init_truncated, mlp_layers, split_heads
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site
 
 SELF_ATTENTION = {

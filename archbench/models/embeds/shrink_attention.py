@@ -17,12 +17,11 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, linear, mlp, norm, total
+from archbench.models.attention import Attend, AttentionBias
 from archbench.models.blocks.levit import LevitHeads
 from archbench.models.blocks.vit import transformer_channels
 from archbench.models.channels import Channels
 from archbench.models.layer import (
-    Attend,
-    AttentionBias,
     DropPath,
     activation,
     branch_linear,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from archbench.errors import UsageError, WeightsError, unknown_name
-from archbench.models.layer import AttentionBias
+from archbench.models.attention import AttentionBias
 from archbench.models.spec import ArchSpec, ResolvedSpec
 
 HEAD = "head.classifiers."

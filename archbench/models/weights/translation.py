@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import SpecError, UsageError, WeightsError
+from archbench.models.attention import AttentionBias
 from archbench.models.catalogue import published_names
-from archbench.models.layer import AttentionBias
 from archbench.models.network import Network, Stage, count
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
