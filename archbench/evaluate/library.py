@@ -28,7 +28,8 @@ from archbench.models.catalogue import published
 from archbench.models.python_module import WEIGHTS, python_module
 from archbench.models.spec import ResolvedSpec
 from archbench.models.weights.layout import FileForm, layout_for
-from archbench.models.weights.translation import differing_fields, their_tensors
+from archbench.models.weights.skeleton import differing_fields
+from archbench.models.weights.translation import their_tensors
 from archbench.models.weights.weight_file import write_safetensors
 from archbench.registry import guest
 

@@ -15,7 +15,7 @@ from archbench.models import ArchSpec, Network, build, load_weights, proxy
 from archbench.models.weights.header import header, own_spec
 from archbench.models.weights.inherit import inherit
 from archbench.models.weights.load import read_network
-from archbench.models.weights.translation import differing_fields
+from archbench.models.weights.skeleton import differing_fields
 from archbench.models.weights.weight_file import read_weights
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint

@@ -13,7 +13,8 @@ from archbench.models import ArchSpec, build, convert_weights, load_weights, sav
 from archbench.models.catalogue import ablation_names, published
 from archbench.models.part import Grid
 from archbench.models.weights.layout import FileForm, layout_for, listed, table
-from archbench.models.weights.translation import resized, skeleton, their_tensors
+from archbench.models.weights.skeleton import resized, skeleton
+from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import assert_same, randomise
 from tests.models.parts import random_spec
 

@@ -20,7 +20,8 @@ from archbench.models.network import as_spec
 from archbench.models.weights.header import header
 from archbench.models.weights.layout import FileForm, layout, layouts, table
 from archbench.models.weights.load import describe_weights
-from archbench.models.weights.translation import skeleton, their_tensors
+from archbench.models.weights.skeleton import skeleton
+from archbench.models.weights.translation import their_tensors
 from archbench.models.weights.weight_file import read_weights, write_safetensors
 from tests.models.foreign import (
     Logits,

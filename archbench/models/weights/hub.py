@@ -20,7 +20,7 @@ from archbench.models.network import Written, as_spec
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.header import own_spec
 from archbench.models.weights.load import convert_weights
-from archbench.models.weights.translation import differing_fields
+from archbench.models.weights.skeleton import differing_fields
 from archbench.models.weights.weight_file import MAX_BYTES, read_weights
 from archbench.progress import Progress, no_progress
 

@@ -10,7 +10,7 @@ What fits is copied. For all else there are rules, which keep near to what the a
 - Kernels: a larger one has the old one in its middle and zeros around, which changes nothing. Of a
   smaller one the places that are gone are added to the nearest ones, so that a flat map gives what
   it gave. Kernels that cut patches are resized as the patches would be.
-- Tables of positions and attention biases are interpolated, as ``translation.resized`` does it.
+- Tables of positions and attention biases are interpolated, as ``skeleton.resized`` does it.
 - Strides have no weights; statistics of a batch norm go with their channels. Classifiers are taken
   over where there are as many classes, else they are fresh.
 
@@ -40,7 +40,7 @@ from archbench.models.network import Network
 from archbench.models.spec import ArchSpec, ResolvedSpec
 from archbench.models.weights.layout import HEAD
 from archbench.models.weights.pairing import Pair, kept_layers, origins, pairs, places
-from archbench.models.weights.translation import resized, skeleton
+from archbench.models.weights.skeleton import resized, skeleton
 
 _EPSILON = 1e-5  # of every batch norm
 

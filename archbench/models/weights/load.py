@@ -20,15 +20,8 @@ from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.header import header, own_spec, source_of, texts_for
 from archbench.models.weights.layout import OURS, FileForm, form_of, layout_for, layouts, table
-from archbench.models.weights.translation import (
-    differing_fields,
-    our_tensors,
-    recognise,
-    resized,
-    same_size,
-    skeleton,
-    their_tensors,
-)
+from archbench.models.weights.skeleton import differing_fields, resized, skeleton
+from archbench.models.weights.translation import our_tensors, recognise, same_size, their_tensors
 from archbench.models.weights.weight_file import (
     WeightFile,
     read_weights,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from archbench.models.blocks.ceit import LayerAttentionShape
 from archbench.models.channels import Channels, within
 from archbench.models.spec import IMAGE_CHANNELS, ArchSpec, ResolvedSpec
-from archbench.models.weights.translation import skeleton
+from archbench.models.weights.skeleton import skeleton
 
 Parts = tuple[tuple[str, int], ...]
 """Names and sizes of the parts of a stream, in order; one name may stand several times."""

@@ -1,25 +1,17 @@
-"""Do the weights of a file fit a network, and what are they under our names, or under others'?
-
-What was learnt for each place of a map comes to another by the shape of the map, not by pixels: a
-position is a share of the map, and a distance a share of the farthest one.
-"""
+"""Do the weights of a file fit a network, and what are they under our names, or under others'?"""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from math import isqrt
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from archbench.errors import SpecError, UsageError, WeightsError
-from archbench.models.attention import AttentionBias
 from archbench.models.catalogue import published_names
-from archbench.models.network import Network, Stage, count
+from archbench.models.network import count
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import (
@@ -36,132 +28,10 @@ from archbench.models.weights.layout import (
     shown,
     table,
 )
+from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.weight_file import WeightFile
 
 _FIRST_HEAD = (f"{HEAD}0.weight", f"{HEAD}0.linear.weight")
-
-
-class Skeleton(NamedTuple):
-    """The tensors of a network by name, on the meta device, which keeps no values.
-
-    Those of ``grids`` have, as their side 1, one row for each place of a map, which is given;
-    ``patches`` are weights of convolutions of which no two kernels overlap or leave a gap.
-    """
-
-    tensors: Mapping[str, Tensor]
-    grids: Mapping[str, Grid]
-    patches: frozenset[str]
-
-    def has_shapes_of(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether tensors have these names and shapes."""
-        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
-        return shapes == {name: tensor.shape for name, tensor in tensors.items()}
-
-
-@lru_cache(maxsize=16)
-def skeleton(spec: ArchSpec) -> Skeleton:
-    """The names and shapes of a network's tensors; nothing of its size is made.
-
-    Raises:
-        SpecError: The network is illegal.
-    """
-    with torch.device("meta"):
-        network = Network(spec)
-    grids: dict[str, Grid] = {}
-    patches = set()
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == module.stride:
-            patches.add(f"{name}.weight")
-        if isinstance(module, AttentionBias):
-            grids[f"{name}.values"] = module.grid
-        if isinstance(module, Stage) and module.position is not None:
-            grids[f"{name}.position"] = module.grid
-    return Skeleton(network.state_dict(), grids, frozenset(patches))
-
-
-def resized(values: Tensor, *, old: Grid, new: Grid) -> Tensor:
-    """What was learnt for each place of a map, for another map; the same map changes no bit.
-
-    Embeddings (1, c+N, C) are taken bicubic over the map, antialiased; class tokens stay. So do
-    DeiT's authors for 384 px (Touvron et al. 2021, arXiv:2012.12877, sec. 6), whose code lacks the
-    antialiasing, which matters where the map shrinks; timm has it.
-
-    Biases (h, H*W) by |dy|, |dx| are linear between the nearest distances, as the learnt values
-    have an edge at no distance, which a cubic would overshoot. No distance stays none and the
-    farthest stays the farthest, so the distance d of the new grid is d * (old side - 1) / (new
-    side - 1) of the old one.
-    """
-    if old == new:
-        return values
-    if values.ndim == 2:
-        biases = values.float().unflatten(1, tuple(old))[None]  # (1, h, H, W)
-        biases = F.interpolate(biases, size=tuple(new), mode="bilinear", align_corners=True)
-        return biases[0].flatten(1).to(values.dtype)
-    kept, rows = values[:, : -old.tokens], values[:, -old.tokens :]
-    image = rows.float().unflatten(1, tuple(old)).permute(0, 3, 1, 2)  # (1, C, H, W)
-    image = F.interpolate(image, size=tuple(new), mode="bicubic", antialias=True)
-    tokens = image.permute(0, 2, 3, 1).flatten(1, 2).to(values.dtype)  # (1, H*W, C)
-    return torch.cat((kept, tokens), dim=1)
-
-
-def _spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
-    """The network with the resolution and classes of the file, where one fits."""
-    for key in _FIRST_HEAD:
-        if key in found and found[key].ndim == 2 and 0 < found[key].shape[0] <= 10**6:
-            spec = replace(spec, num_classes=found[key].shape[0])
-    own = skeleton(spec)
-    for key, grid in own.grids.items():
-        wanted = own.tensors[key].shape[1]
-        rows = found[key].shape[1] if key in found and found[key].ndim > 1 else wanted
-        places = grid.tokens + rows - wanted  # without class tokens
-        side = isqrt(max(0, places))
-        if rows != wanted and side and side * side == places:
-            return _at_side(spec, key, grid, side)
-    return spec
-
-
-def _at_side(spec: ArchSpec, key: str, grid: Grid, side: int) -> ArchSpec:
-    """The network at the square resolution at which one table's map has this side, if any."""
-    guess = round(spec.resolution.height * side / grid.height)
-    # Resolutions in use are multiples of 32, or those at which strides leave nothing over.
-    for pixels in sorted(
-        range(max(1, guess - 96), guess + 97),
-        key=lambda pixels: (pixels != guess, pixels % 32 != 0, abs(pixels - guess)),
-    ):
-        candidate = replace(spec, resolution=Grid(pixels, pixels))
-        with suppress(SpecError):
-            stage = candidate.resolved().stages[int(key.split(".")[1])]
-            if (stage.embed_site.grid if ".embed." in key else stage.grid) == (side, side):
-                return candidate
-    return spec
-
-
-def differing_fields(one: ArchSpec, other: ArchSpec) -> list[str]:
-    """What makes two networks compute something else with the same weights, in words.
-
-    Names, resolution, classes and drop path do not.
-    """
-    computed = []
-    for spec in (one, other):
-        document = spec.resolved().to_document()
-        stages = [{**stage, "drop_path": None} for stage in document["stages"]]
-        computed.append({"stages": stages, "head": document["head"]})
-    return list(_differences(computed[0], computed[1]))
-
-
-def _differences(one: object, other: object, path: str = "") -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
-            inner = f"{path}.{key}" if path else key
-            yield from _differences(one.get(key), other.get(key), inner)
-    elif isinstance(one, list) and isinstance(other, list):
-        if len(one) != len(other):
-            yield f"number of {path}: {len(one)}, here {len(other)}"
-            return
-        for number, pair in enumerate(zip(one, other, strict=True)):
-            yield from _differences(*pair, f"{path}[{number}]")
-    elif one != other:
-        yield f"{path}: {one!r}, here {other!r}"
 
 
 def recognise(
@@ -271,6 +141,38 @@ def same_size(file: WeightFile) -> list[str]:
     """The published networks with as many parameters as the file holds."""
     number = file.part.size()["parameters"]
     return [name for name in published_names() if count(name, training=True).params == number]
+
+
+def _spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
+    """The network with the resolution and classes of the file, where one fits."""
+    for key in _FIRST_HEAD:
+        if key in found and found[key].ndim == 2 and 0 < found[key].shape[0] <= 10**6:
+            spec = replace(spec, num_classes=found[key].shape[0])
+    own = skeleton(spec)
+    for key, grid in own.grids.items():
+        wanted = own.tensors[key].shape[1]
+        rows = found[key].shape[1] if key in found and found[key].ndim > 1 else wanted
+        places = grid.tokens + rows - wanted  # without class tokens
+        side = isqrt(max(0, places))
+        if rows != wanted and side and side * side == places:
+            return _at_side(spec, key, grid, side)
+    return spec
+
+
+def _at_side(spec: ArchSpec, key: str, grid: Grid, side: int) -> ArchSpec:
+    """The network at the square resolution at which one table's map has this side, if any."""
+    guess = round(spec.resolution.height * side / grid.height)
+    # Resolutions in use are multiples of 32, or those at which strides leave nothing over.
+    for pixels in sorted(
+        range(max(1, guess - 96), guess + 97),
+        key=lambda pixels: (pixels != guess, pixels % 32 != 0, abs(pixels - guess)),
+    ):
+        candidate = replace(spec, resolution=Grid(pixels, pixels))
+        with suppress(SpecError):
+            stage = candidate.resolved().stages[int(key.split(".")[1])]
+            if (stage.embed_site.grid if ".embed." in key else stage.grid) == (side, side):
+                return candidate
+    return spec
 
 
 def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) -> Tensor | None:
