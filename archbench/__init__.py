@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from archbench.lazy import exports
 
 if TYPE_CHECKING:
-    from archbench.analysis.pick import Wish as Wish
     from archbench.analysis.pick import pick as pick
     from archbench.analysis.study import StudyReader as StudyReader
     from archbench.analysis.study import insight as insight
     from archbench.analysis.study import open_study as open_study
+    from archbench.analysis.wish import Wish as Wish
     from archbench.evaluate.comparison import compare as compare
     from archbench.evaluate.doctor import doctor as doctor
     from archbench.evaluate.profile import profile as profile

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.pick import Wish, pick
+from archbench.analysis.pick import pick
+from archbench.analysis.wish import Wish
 from archbench.bounds import BOUNDS, is_finite, require_memory, require_within
 from archbench.errors import UsageError
 from archbench.space.sections import SearchSection, override

@@ -1,8 +1,8 @@
 """Which one design of a study to take, for what somebody needs, and how sure that is."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +20,14 @@ from archbench.analysis.front_probability import (
 from archbench.analysis.retraining import FullResult
 from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader, as_study
-from archbench.bounds import is_finite
+from archbench.analysis.wish import Wish, check_wish, other_wishes
 from archbench.command_line import command_line
-from archbench.errors import NegativeResultError, UsageError, unknown_name, wrong_type
+from archbench.errors import NegativeResultError, UsageError
 from archbench.one_thread import one_thread
-from archbench.study.objective import OBJECTIVES, costs, objective_value
+from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
-SURE = 0.9
-"""How probable it must be that a design keeps what was asked for, by default."""
-
 _DRAWN = 60  # candidates that are compared by draws: the best by their expected value
-_POINT = 0.01
-_WHOLE_FROM = 5.0  # ms, from which a step of one millisecond is a small change
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What somebody needs of a design, see the fields.
-
-    >>> Wish(limits={"latency_ms": 2.0}).sure
-    0.9
-    """
-
-    # cost to the most that it may be; the most accurate within is wanted
-    limits: Mapping[str, float] = field(default_factory=dict)
-    # the least accuracy, in full training of designs that had one; then the cheapest is wanted
-    accuracy: float | None = None
-    is_knee: bool = False  # whether the point is wanted from which on more cost buys least
-    sure: float = SURE  # how probable it must be that limits and accuracy are kept
-    precision: str | None = None  # of a study that has int8: any where None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +89,9 @@ def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
         UsageError: The wish is none, limits what is no cost, or asks for what is not finite or for
             a precision that the study does not have.
     """
-    _check(wish)
-    return _Picker(as_study(study)).pick(wish)
+    check_wish(wish)
+    study = as_study(study)
+    return _Picker(study, _in_precision(study, _designs(study), wish.precision)).pick(wish)
 
 
 @one_thread()
@@ -127,8 +106,10 @@ def finalists(study: StudyReader, wishes: Sequence[Wish], *, top: int) -> list[F
         UsageError: There are more picks, or a wish is none.
     """
     for wish in wishes:
-        _check(wish)
-    picker, found = _Picker(study), dict[int, Finalist]()
+        check_wish(wish)
+    designs = _designs(study)
+    floats = [record for record in designs if record.design is None]  # int8 trains nothing itself
+    picker, found = _Picker(study, floats or designs), dict[int, Finalist]()
     for wish in wishes:
         for one in picker.rivals(wish):
             known = found.get(one.record.number)
@@ -153,48 +134,65 @@ def finalists(study: StudyReader, wishes: Sequence[Wish], *, top: int) -> list[F
     return sorted(found.values(), key=order)[:top]
 
 
-def _check(wish: Wish) -> None:
-    if not isinstance(wish, Wish):
-        raise wrong_type(wish, place="wish", allowed="an archbench.Wish")
-    for name in wish.limits:
-        if name not in costs():
-            raise unknown_name("cost", str(name), costs(), place="limits")
-    wishes = {**wish.limits, "accuracy": wish.accuracy, "sure": wish.sure}
-    for name, value in wishes.items():
-        if value is not None and not is_finite(value):
-            raise UsageError(f"{value} is not a finite number", place=name)
+def _designs(study: StudyReader) -> Sequence[TrialRecord]:
+    found = contenders(study.trials(), rule=study.rule)
+    if not found:
+        raise NegativeResultError(
+            f"no design to pick from: {study.no_front_reason()}",
+            place=study.name,
+            help=f"see its trials: {command_line('archbench', 'report', study.path)}",
+        )
+    return found
+
+
+def _in_precision(
+    study: StudyReader, designs: Sequence[TrialRecord], wanted: str | None
+) -> Sequence[TrialRecord]:
+    if wanted is None:
+        return designs
+    header = study.header
+    known = header.get("precisions") or [header["conditions"]["precision"]]
+    if wanted not in known:
+        raise UsageError(
+            f"the study has no designs in {wanted}",
+            place="precision",
+            help=f"it has {' and '.join(known)}; a space has both by target.precision: "
+            "[fp32, int8]",
+        )
+    is_int8 = wanted == "int8"
+    found = [record for record in designs if len(known) == 1 or record.is_int8 == is_int8]
+    if not found:
+        raise NegativeResultError(
+            f"no design to pick from in {wanted}: none was trained and beats chance",
+            place=study.name,
+            help="leave --precision out",
+        )
+    return found
 
 
 class _Picker:
-    """Ranks the designs of one study by wishes."""
+    """Ranks designs of one study by wishes."""
 
-    def __init__(self, study: StudyReader) -> None:
+    def __init__(self, study: StudyReader, designs: Sequence[TrialRecord]) -> None:
         self._study = study
+        self._designs = designs
         self._rule: FrontRule = study.rule
         self._trials = study.trials()
-        self._all = contenders(self._trials, rule=self._rule)
-        if not self._all:
-            raise NegativeResultError(
-                f"no design to pick from: {study.no_front_reason()}",
-                place=study.name,
-                help=f"see its trials: {command_line('archbench', 'report', study.path)}",
-            )
         self._model: AccuracyModel = accuracy_model_of(self._trials)
         self._moments = self._model.moments()
         self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
         self._full = study.retraining
 
     def pick(self, wish: Wish) -> Pick:
-        self._choose_precision(wish.precision)
         choices, worth = self._ranked(wish)
         if not choices:
             raise self._nothing(wish)
         chosen, runner_up = choices[0], choices[1] if len(choices) > 1 else None
         as_good = float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None
-        if runner_up and _is_by_accuracy(wish) and chosen.in_full and runner_up.in_full:
+        if runner_up and wish.is_by_accuracy and chosen.in_full and runner_up.in_full:
             assert self._full is not None, "it has their results"
             as_good = self._full.chance(runner_up.in_full, over=chosen.in_full)
-        worse, better = self._other_wishes(wish, chosen)
+        worse, better = other_wishes(wish, chosen.record, cost=self._cost)
         return Pick(
             wish=wish,
             cost=self._cost,
@@ -209,37 +207,12 @@ class _Picker:
             ),
         )
 
-    def _choose_precision(self, wanted: str | None) -> None:
-        """Leaves the designs in this precision."""
-        if wanted is None:
-            return
-        header = self._study.header
-        known = header.get("precisions") or [header["conditions"]["precision"]]
-        if wanted not in known:
-            raise UsageError(
-                f"the study has no designs in {wanted}",
-                place="precision",
-                help=f"it has {' and '.join(known)}; a space has both by target.precision: "
-                "[fp32, int8]",
-            )
-        is_int8 = wanted == "int8"
-        if len(known) > 1:
-            self._all = [record for record in self._all if record.is_int8 == is_int8]
-        if not self._all:
-            raise NegativeResultError(
-                f"no design to pick from in {wanted}: none was trained and beats chance",
-                place=self._study.name,
-                help="leave --precision out",
-            )
-
     def rivals(self, wish: Wish) -> list[Finalist]:
-        """Who keeps a wish, by the short trainings alone, the pick first; in int8 where only there.
+        """Who keeps a wish, by the short trainings alone, the pick first.
 
         Raises:
             NegativeResultError: Nobody does.
         """
-        trained = [record for record in self._all if record.design is None]
-        self._all = trained or self._all
         choices, worth = self._ranked(wish, follows=False)
         if not choices:
             raise self._nothing(wish)
@@ -262,7 +235,7 @@ class _Picker:
         worth = self._worth([record for record, _ in among], wish)
         order = [int(place) for place in np.argsort(-worth.mean(axis=0), kind="stable")]
         in_full = [self._in_full(record) for record, _ in among]
-        if follows and _is_by_accuracy(wish) and in_full[order[0]]:
+        if follows and wish.is_by_accuracy and in_full[order[0]]:
             reached = {p: -one.accuracy.value for p, one in enumerate(in_full) if one is not None}
             order.sort(key=lambda place: reached.get(place, 0.0))
         found = self._study.front_probabilities
@@ -280,12 +253,12 @@ class _Picker:
 
     def _admitted(self, wish: Wish) -> list[tuple[TrialRecord, float]]:
         """The designs that keep the wish as surely as asked for, with how surely."""
-        among = self._all
+        among = self._designs
         if wish.is_knee:
             near = near_front(among, rule=self._rule, moments=self._moments)
             chances = self._study.front_probabilities.on_front
             likely = [record for record in near if chances.get(record.number, 0.0) >= 0.5]
-            among = likely or self._study.rule.front(self._all)
+            among = likely or self._study.rule.front(self._designs)
         kept = [(record, self._keeps(record, wish)) for record in among]
         return [(record, chance) for record, chance in kept if chance >= wish.sure]
 
@@ -311,7 +284,7 @@ class _Picker:
         """Draws of what each is worth by the wish, more being better, (draws, records)."""
         rng = np.random.default_rng(1)
         accuracy = self._model.draw(DRAWS, of=[r.number for r in records], rng=rng)
-        if _is_by_accuracy(wish):
+        if wish.is_by_accuracy:
             return accuracy
         cost = np.column_stack(
             [cost_draws(record, self._cost, draws=DRAWS, rng=rng) for record in records]
@@ -319,17 +292,6 @@ class _Picker:
         if wish.accuracy is not None:
             return -cost
         return _unit(accuracy) - _unit(np.log(cost))
-
-    def _other_wishes(self, wish: Wish, chosen: Choice) -> tuple[Wish, Wish]:
-        """A tighter and a looser wish."""
-        if (share := wish.accuracy) is not None:
-            return replace(wish, accuracy=share - _POINT), replace(wish, accuracy=share + _POINT)
-        name = next(iter(wish.limits), self._cost)
-        value = wish.limits.get(name) or _upper(chosen.record, name)
-        step = step_of(name, value)
-        below, above = ({**wish.limits, name: limit} for limit in (value - step, value + step))
-        other = replace(wish, is_knee=False)
-        return replace(other, limits=below), replace(other, limits=above)
 
     def _trade(self, chosen: Choice, wish: Wish) -> Trade:
         name = "proxy_accuracy" if wish.accuracy is not None else next(iter(wish.limits))
@@ -358,7 +320,7 @@ class _Picker:
         return Estimate.of_draws(drawn[:, 1] - drawn[:, 0])
 
     def _nothing(self, wish: Wish) -> NegativeResultError:
-        nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
+        nearest = max(self._designs, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
         asked = {**wish.limits, **({"proxy_accuracy": wish.accuracy} if wish.accuracy else {})}
         told = [OBJECTIVES[name].text(value) for name, value in asked.items()]
         has = ", ".join(
@@ -384,27 +346,6 @@ class _Picker:
         costs = [((objective_value(record, n) or math.inf) - v) / v for n, v in wish.limits.items()]
         lacks = (wish.accuracy or 0.0) - self._moments[record.number][0]
         return max([*costs, lacks])
-
-
-def _is_by_accuracy(wish: Wish) -> bool:
-    """Whether the most accurate is wanted."""
-    return wish.accuracy is None and not wish.is_knee
-
-
-def step_of(name: str, value: float) -> float:
-    """A step of a limit that a person would ask about: 1 ms, or about a fifth of small limits."""
-    if name == "latency_ms" and value >= _WHOLE_FROM:
-        return 1.0
-    exponent = math.floor(math.log10(value / 5))
-    scaled = value / 5 / 10**exponent
-    return (5 if scaled >= 5 else 2 if scaled >= 2 else 1) * 10.0**exponent
-
-
-def _upper(record: TrialRecord, name: str) -> float:
-    value = objective_value(record, name)
-    assert value is not None
-    interval = OBJECTIVES[name].interval(record)
-    return max(value, interval[1]) if interval else value
 
 
 def _unit(values: Floats) -> Floats:

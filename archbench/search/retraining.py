@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.pick import Finalist, Wish, finalists
+from archbench.analysis.pick import Finalist, finalists
 from archbench.analysis.retraining import KEY, Retraining, is_over, packed
 from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.wish import Wish
 from archbench.bounds import require_within
 from archbench.command_line import command_line
 from archbench.data import Data, name_of

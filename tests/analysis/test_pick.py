@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.pick import Wish, pick, step_of
+from archbench.analysis.pick import pick
 from archbench.analysis.study import StudyReader
+from archbench.analysis.wish import Wish, step_of
 from archbench.errors import NegativeResultError, UsageError
 from archbench.study.trial import PRECISION, QuantisedAccuracy, TrialRecord
 from tests.study import example

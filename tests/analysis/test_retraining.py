@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.pick import Wish, finalists, pick
+from archbench.analysis.pick import finalists, pick
 from archbench.analysis.retraining import KEY, Retraining, packed
 from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.wish import Wish
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store
 from tests.analysis.test_pick import DESIGNS, design

@@ -8,9 +8,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from archbench.analysis.pick import Wish, pick
+from archbench.analysis.pick import pick
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import int8_in_words
+from archbench.analysis.wish import Wish
 from archbench.errors import MissingError, UsageError
 from archbench.evaluate.remeasure import measure_elsewhere
 from archbench.measure.backend import absence

@@ -12,7 +12,8 @@ from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from archbench.analysis.pick import Pick, Wish
+    from archbench.analysis.pick import Pick
+    from archbench.analysis.wish import Wish
 
 _OPTIONS = {"latency_ms": "--latency", "params": "--params", "macs": "--macs"}
 
@@ -69,8 +70,9 @@ def command(
 
     The study may still be running.
     """
-    from archbench.analysis.pick import Wish, pick
+    from archbench.analysis.pick import pick
     from archbench.analysis.study import open_study
+    from archbench.analysis.wish import Wish
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
     from archbench.study.atomic_file import write_atomically
@@ -98,7 +100,7 @@ def command(
 
 def _retrain_command(answer: Pick, *, study: str) -> str:
     """What to type to train the pick and who may be as good in full."""
-    from archbench.analysis.pick import SURE
+    from archbench.analysis.wish import SURE
 
     wish, rivals = answer.wish, [answer.chosen, answer.runner_up]
     words = [word for n, v in wish.limits.items() for word in (_OPTIONS[n], f"{v:.10g}")]

@@ -14,7 +14,7 @@ from archbench.command_line import study_argument
 from archbench.errors import NEGATIVE_RESULT, UsageError
 
 if TYPE_CHECKING:
-    from archbench.analysis.pick import Wish
+    from archbench.analysis.wish import Wish
     from archbench.evaluate.training import Weights
     from archbench.models import ArchSpec
     from archbench.report.finding import Finding
@@ -125,7 +125,7 @@ def _plan(plan: RetrainingPlan, *, next_step: str = "") -> Finding:
 
 def _wishes(limits: dict[str, tuple[float, ...]]) -> list[Wish]:
     """A wish for each combination of the limits; none without one."""
-    from archbench.analysis.pick import Wish
+    from archbench.analysis.wish import Wish
 
     given = {name: values for name, values in limits.items() if values}
     every = [dict(zip(given, values, strict=True)) for values in product(*given.values())]

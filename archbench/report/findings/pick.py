@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from archbench.analysis.axis_change import AxisChange
-from archbench.analysis.pick import Choice, Pick, Trade, Wish
+from archbench.analysis.pick import Choice, Pick, Trade
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
+from archbench.analysis.wish import Wish
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Code, Part, ReportTable
