@@ -14,6 +14,7 @@ from archbench.evaluate.classifier import TrainedNetwork
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import count
+from archbench.study.atomic_file import make_folder
 
 SCHEMA = "archbench.card/1"
 CARD = "card.json"
@@ -27,11 +28,7 @@ def begun(folder: Path, model: TrainedNetwork) -> dict[str, Any]:
         UsageError: The folder holds another network.
         StorageError: It cannot be made, or its card not be read.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cannot make the folder: {error.strerror}"
-        raise StorageError(message, place=str(folder)) from error
+    make_folder(folder)
     kept, content = read_card(folder), model.content()
     if kept is not None and kept["weights"]["content"] != content:
         raise UsageError(

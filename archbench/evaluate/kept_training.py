@@ -14,7 +14,7 @@ from archbench.errors import StorageError, UsageError
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models.weights.weight_file import write_safetensors
-from archbench.study.atomic_file import write_atomically
+from archbench.study.atomic_file import make_folder, write_atomically
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
 from archbench.train.processes import rank
@@ -60,7 +60,7 @@ def begun_document(
         environment = capture_environment().document()
         found = {**more(), "created": created, "environment": environment}
         text = json.dumps({**asked, **found}, indent=2)
-        _make(folder)
+        make_folder(folder)
         write_atomically(path, text.encode())
         made: dict[str, Any] = json.loads(text)
         return made
@@ -107,7 +107,7 @@ def train_to_end(
     weights are written, a note also when those of a training that was interrupted are lost. Of
     several processes the first one writes.
     """
-    _make(folder)
+    make_folder(folder)
     checkpoint, best = folder / "checkpoint.safetensors", folder / "best.safetensors"
     reached = _reached(best) if checkpoint.exists() else None
     ended = True
@@ -138,14 +138,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     with readable(path):
         kept: dict[str, Any] = json.loads(path.read_text())
         return {**kept, "data": dict(kept["data"])}
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cannot make the folder: {error.strerror}"
-        raise StorageError(message, place=str(folder)) from error
 
 
 def _write(path: Path, network: nn.Module, point: CurvePoint, *, texts: Mapping[str, str]) -> None:

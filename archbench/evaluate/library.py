@@ -166,14 +166,7 @@ def load_transformers(folder: Path) -> Callable[[Tensor], Tensor]:
     wrong = {name: found for name, found in told.items() if found}
     if wrong:
         raise RuntimeError(f"it does not load strictly: {wrong}")
-    network.eval()
-
-    def run(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            logits: Tensor = network(images).logits
-        return logits
-
-    return run
+    return _classifying(network, has_logits=True)
 
 
 def write_module(
@@ -195,12 +188,13 @@ def load_module(folder: Path) -> Callable[[Tensor], Tensor]:
     return _classifying(names["Model"]())
 
 
-def _classifying(network: nn.Module) -> Callable[[Tensor], Tensor]:
+def _classifying(network: nn.Module, *, has_logits: bool = False) -> Callable[[Tensor], Tensor]:
     network.eval()
 
     def run(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            logits: Tensor = network(images)
+            output = network(images)
+        logits: Tensor = output.logits if has_logits else output
         return logits
 
     return run

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from archbench.analysis.statistics import Estimate
 from archbench.study.measurement import Measurement
 
 NOT_THERE = "–"
@@ -40,6 +41,12 @@ def percent(share: float, error: float | None = None) -> str:
     """
     spread = "" if error is None else f" ± {100 * error:.1f}"
     return f"{100 * share:.1f}{spread} %"
+
+
+def percent_of(share: Estimate, *, sign: str = " %") -> str:
+    """A share in percent with its interval: ``81.2 % (80.0–82.4)``."""
+    value, low, high = (100 * end for end in (share.value, share.low, share.high))
+    return f"{value:.1f}{sign} ({low:.1f}–{high:.1f})"
 
 
 def chance(probability: float) -> str:

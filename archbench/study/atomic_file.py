@@ -13,6 +13,19 @@ from archbench.lock import locked
 from archbench.progress import Progress
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot make the folder: {error.strerror}"
+        raise StorageError(message, place=str(folder)) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Give a file new content: a reader sees the old or the new, also after a crash.
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from archbench.analysis.axis_change import AxisChange
 from archbench.analysis.pick import Choice, Pick, Trade
-from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
 from archbench.analysis.wish import Wish
@@ -148,7 +147,7 @@ def _why(answer: Pick) -> str:
             f"it has the highest expected accuracy of {those} that keep the limits with {sure} "
             "probability"
         )
-    likely = _interval(answer.chosen.accuracy)
+    likely = number.percent_of(answer.chosen.accuracy)
     return f"why: {how}; its accuracy, corrected for noise between seeds, is {likely}."
 
 
@@ -166,9 +165,9 @@ def _runner_up(answer: Pick) -> str:
     other = answer.runner_up
     if other is None or answer.as_good is None:
         return "runner-up: none; no other design keeps what was asked for."
-    cost, likely = OBJECTIVES[answer.cost], f"likely {_interval(other.accuracy)}"
+    cost, likely = OBJECTIVES[answer.cost], f"likely {number.percent_of(other.accuracy)}"
     if answer.chosen.in_full and other.in_full:
-        likely = f"{_interval(other.in_full.accuracy)} in full training"
+        likely = f"{number.percent_of(other.in_full.accuracy)} in full training"
     return (
         f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, {likely}) is as "
         f"good with {number.chance(answer.as_good)} probability"
@@ -196,11 +195,6 @@ def _costs(choice: Choice, cost: str) -> str:
     if cost == "latency_ms":
         return latency_text(choice.record.latency)
     return f"{number.short(getattr(choice.record, cost))} {OBJECTIVES[cost].label}"
-
-
-def _interval(estimate: Estimate) -> str:
-    value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.1f} % ({low:.1f}–{high:.1f})"
 
 
 def _changes(changes: Sequence[AxisChange], *, cost: str) -> Part:

@@ -1,11 +1,11 @@
 """Did the order of a study's best designs hold in full training, and what would it take to see?"""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from archbench.analysis.pick import Finalist
 from archbench.analysis.retraining import FullResult, Retraining
-from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
 from archbench.report import number
@@ -17,6 +17,8 @@ _ONCE = (
     "validation: the best weights of each training, and what the order goes by; held-out: the same "
     "weights, looked at once; in parentheses: 95 % intervals, over images"
 )
+
+_bare = partial(number.percent_of, sign="")  # in columns of percents
 
 
 def finding(study: StudyReader) -> Finding:
@@ -55,7 +57,9 @@ def planned(
         {
             "trial": one.record.number,
             "cost": _cost(one.record),
-            "proxy, %": _percent(study.front_probabilities.accuracy[one.record.number]),
+            "proxy, %": number.percent_of(
+                study.front_probabilities.accuracy[one.record.number], sign=""
+            ),
             "as good as a pick": "pick" if one.is_pick else number.chance(one.chance),
             "a training takes": number.NOT_THERE if takes is None else number.duration(takes),
         }
@@ -70,9 +74,9 @@ def planned(
 
 def accuracies(found: FullResult) -> str:
     """What a design reached in full, on images to validate on and on held-out ones."""
-    told = f"{_percent(found.accuracy, sign=' %')} of the validation images"
+    told = f"{number.percent_of(found.accuracy)} of the validation images"
     return (
-        told if found.test is None else f"{told}, {_percent(found.test, sign=' %')} of the held-out"
+        told if found.test is None else f"{told}, {number.percent_of(found.test)} of the held-out"
     )
 
 
@@ -81,9 +85,9 @@ def _table(found: Retraining) -> ReportTable:
         {
             "trial": Cell(one.number, value=one.number),
             "cost": _cost(one.record),
-            "proxy, %": _percent(one.likely),
-            "validation, %": _percent(one.accuracy),
-            "held-out, %": number.NOT_THERE if one.test is None else _percent(one.test),
+            "proxy, %": _bare(one.likely),
+            "validation, %": _bare(one.accuracy),
+            "held-out, %": number.NOT_THERE if one.test is None else _bare(one.test),
             "rank": f"{found.by_proxy.index(one) + 1} -> {rank}",
         }
         for rank, one in enumerate(found.results, start=1)
@@ -94,8 +98,3 @@ def _table(found: Retraining) -> ReportTable:
 def _cost(record: TrialRecord) -> str:
     latency = number.alone(record.latency)
     return f"{latency} ms" if latency else f"{number.short(record.macs)} MACs"
-
-
-def _percent(found: Estimate, *, sign: str = "") -> str:
-    value, low, high = (100 * end for end in (found.value, found.low, found.high))
-    return f"{value:.1f}{sign} ({low:.1f}–{high:.1f})"
