@@ -20,8 +20,3 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "value"), [("224", (224, 224)), ("160x224", (160, 224))])
 def test_a_resolution_is_a_side_or_height_and_width(text: str, value: tuple[int, int]) -> None:
     assert option.pixels(text) == value
-
-
-def test_three_sides_are_refused() -> None:
-    with pytest.raises(click.BadParameter, match="'1x2x3' is not a side or HEIGHTxWIDTH"):
-        option.pixels("1x2x3")

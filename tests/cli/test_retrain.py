@@ -113,10 +113,3 @@ def test_an_interrupted_one_says_how_it_goes_on(
     again = run("retrain", str(path), *WORDS, "--json")
     assert again.code == 1
     assert json.loads(again.out)["trainings_left"] == 0
-
-
-def test_named_trials_have_no_limits(run: Run, study: Path) -> None:
-    ended = run("retrain", str(study), "--trials", "0,1", "--macs", "1G")
-    assert (ended.code, ended.err) == (2, "error: --trials: trials that are named have no limits\n")
-    assert "'1,x'" not in run("retrain", str(study), "--trials", "0,x").err
-    assert "is not a whole number from 0" in run("retrain", str(study), "--trials", "0,x").err

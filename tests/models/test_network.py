@@ -18,7 +18,7 @@ from archbench.models.part import Grid
 from tests.models.foreign import randomise
 from tests.models.parts import counts, random_spec
 
-SEEDS = range(25)
+SEEDS = range(12)
 
 
 def _logits(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -174,9 +174,8 @@ def test_quick_gelu_is_x_times_the_sigmoid_of_1_702_x() -> None:
     torch.testing.assert_close(QuickGELU()(x), x / (1 + torch.exp(-1.702 * x)))
 
 
-@pytest.mark.parametrize("seeds", [range(250), range(250, 500)], ids=["0-249", "250-499"])
-def test_both_counts_agree_on_random_specs(seeds: range) -> None:
-    for seed in seeds:
+def test_both_counts_agree_on_random_specs() -> None:
+    for seed in range(100):  # the parts by themselves are in test_part_contract.py
         spec = random_spec(random.Random(seed))
         built = count_operators(build(spec).eval(), torch.zeros(1, 3, *spec.resolution))
         assert counts(built) == counts(count(spec, training=True)), seed

@@ -24,45 +24,41 @@ def _seed() -> None:
 
 @in_both_modes
 @pytest.mark.parametrize(
-    ("name", "theirs"),
+    ("name", "theirs", "side"),
     [
-        ("levit_128s", "levit_128s"),
-        ("levit_192", "levit_192"),
-        ("levit_384", "levit_384"),
-        ("deit_tiny", "deit_tiny_patch16_224"),
-        ("deit_small_distilled", "deit_small_distilled_patch16_224"),
+        ("levit_128s", "levit_128s", 224),
+        ("levit_192", "levit_192", 224),
+        ("levit_384", "levit_384", 224),
+        ("deit_tiny", "deit_tiny_patch16_224", 224),
+        ("deit_small_distilled", "deit_small_distilled_patch16_224", 224),
+        ("efficientvit_b0", "efficientvit_b0", 97),
+        ("shvit_s1", "shvit_s1", 97),
+        ("mobileone_s1", "mobileone_s1", 64),
+        ("repvit_m0_9", "repvit_m0_9", 64),
+        ("mobilenetv3_small_050", "mobilenetv3_small_050", 96),
+        ("mobilenetv4_conv_small_050", "mobilenetv4_conv_small_050", 96),
     ],
 )
-def test_levit_and_deit_equal_timm(name: str, theirs: str, training: bool, tmp_path: Path) -> None:
+def test_networks_equal_timm(
+    name: str, theirs: str, side: int, training: bool, tmp_path: Path
+) -> None:
     network = timm_network(theirs)
     ours = _loaded(name, network, tmp_path)
     if len(ours.head.classifiers) == 2:
         network.set_distilled_training(True)  # type: ignore[operator]
-    assert _difference(ours, network, training=training, side=224) < TOLERANCE
+    assert _difference(ours, network, training=training, side=side) < TOLERANCE
 
 
-@in_both_modes
-@pytest.mark.parametrize("name", ["efficientvit_b0", "shvit_s1"])
-def test_light_attention_equals_timm(name: str, training: bool, tmp_path: Path) -> None:
-    theirs = timm_network(name)
-    ours = _loaded(name, theirs, tmp_path)
-    assert _difference(ours, theirs, training=training, side=97) < TOLERANCE
-
-
-@in_both_modes
-@pytest.mark.parametrize("name", ["mobileone_s1", "repvit_m0_9"])
-def test_networks_of_branches_equal_timm(name: str, training: bool, tmp_path: Path) -> None:
-    network = timm_network(name)
+@pytest.mark.parametrize(
+    ("name", "theirs", "side"),
+    [("deit_base_384", "deit_base_patch16_384", 384), ("resnet_50", "resnet50", 97)],
+)
+def test_larger_networks_equal_timm_in_evaluation(
+    name: str, theirs: str, side: int, tmp_path: Path
+) -> None:
+    network = timm_network(theirs)
     ours = _loaded(name, network, tmp_path)
-    if len(ours.head.classifiers) == 2:
-        network.set_distilled_training(True)  # type: ignore[operator]
-    assert _difference(ours, network, training=training, side=64) < TOLERANCE
-
-
-def test_deit_equals_timm_at_384(tmp_path: Path) -> None:
-    theirs = timm_network("deit_base_patch16_384")
-    ours = _loaded("deit_base_384", theirs, tmp_path)
-    assert _difference(ours, theirs, training=False, side=384) < TOLERANCE
+    assert _difference(ours, network, training=False, side=side) < TOLERANCE
 
 
 @in_both_modes
@@ -71,20 +67,6 @@ def test_resnet_equals_torchvision(training: bool, tmp_path: Path) -> None:
     randomise(theirs)
     ours = _loaded("resnet_50", theirs, tmp_path)
     assert _difference(ours, theirs, training=training, side=97) < TOLERANCE
-
-
-def test_resnet_equals_timm(tmp_path: Path) -> None:
-    theirs = timm_network("resnet50")
-    ours = _loaded("resnet_50", theirs, tmp_path)
-    assert _difference(ours, theirs, training=False, side=97) < TOLERANCE
-
-
-@in_both_modes
-@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "mobilenetv4_conv_small_050"])
-def test_mobilenets_equal_timm(name: str, training: bool, tmp_path: Path) -> None:
-    theirs = timm_network(name)
-    ours = _loaded(name, theirs, tmp_path)
-    assert _difference(ours, theirs, training=training, side=96) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_large_100", "mobilenetv4_hybrid_medium"])

