@@ -1,8 +1,6 @@
 """MobileNets' parts: what their forms cost, how they are folded, and that they mix with others."""
 
 import copy
-import random
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from archbench.models.layer import LayerScale
 from archbench.models.network import Head
 from archbench.models.part import Grid, Site, multiple_of_8, part_of
 from archbench.models.rewrite import scaled
-from archbench.space import SearchSpace
 from tests.models.foreign import randomise
 
 SITE = Site(grid=Grid(6, 5), incoming_dim=8, dim=8)
@@ -147,56 +144,3 @@ def test_what_a_hidden_layer_would_have_is_nothing_without_one() -> None:
     assert written.digest == derived.digest
     assert "hidden_dim" not in plain.to_document()["head"]
     assert scaled(hybrid(), 0.5).head.hidden_dim == 24
-
-
-SPACE = """\
-resolution: 64
-num_classes: 10
-stages:
-  - embed: {kind: conv, norm: batch, activation: hardswish}
-    dim: 16
-  - embed: {kind: inverted_bottleneck, expansion: 3}
-    block: {kind: inverted_bottleneck, expansion: 3}
-    dim: 32
-    depth: 2
-  - embed: {kind: inverted_bottleneck, expansion: 3}
-    block: {kind: mobile_mqa, num_heads: 4, head_dim: 16}
-    dim: 64
-    depth: 2
-head: {norm: none, hidden_dim: 128}
-axes:
-  stages[1].embed:
-    - {kind: inverted_bottleneck, expansion: 3}
-    - {kind: inverted_bottleneck, expansion: 2, fused: true}
-    - {kind: conv, norm: batch}
-  stages[2].embed:
-    - {kind: inverted_bottleneck, expansion: 3}
-    - {kind: shrink_attention, key_dim: 16}
-  stages[each].block:
-    - {kind: inverted_bottleneck, expansion: 3}
-    - {kind: mobile_mqa, num_heads: 4, head_dim: 16}
-    - {kind: levit, key_dim: 16}
-    - {kind: cvt, head_dim: 16}
-  stages[each].block.start_kernel: [0, 3, 5]
-  stages[each].block.kernel: [0, 3, 5]
-  stages[each].block.squeeze: [0, 0.25]
-  stages[each].block.kv_stride: [1, 2]
-  stages[each].depth: {from: 1, to: 3}
-  head.hidden_dim: [128, 256]
-proxy: {resolution: 32}
-"""
-
-
-def test_they_mix_with_blocks_of_levit_and_cvt_in_one_space() -> None:
-    space, rng = SearchSpace(SPACE, source="mixed.yaml"), random.Random(0)
-    sampled = filter(space.is_feasible, (space.sample(rng) for _ in range(2000)))
-    specs = [space.decode(choices) for choices in islice(sampled, 200)]
-    stages = [stage for spec in specs for stage in spec.resolved().stages]
-    kinds = {block.kind for stage in stages for block in stage.blocks}
-    assert kinds == {"inverted_bottleneck", "mobile_mqa", "levit", "cvt"}
-    assert len({spec.digest for spec in specs}) > 190
-    images = torch.randn(1, 3, 64, 64)
-    for spec in specs[:10]:
-        built = count_operators(build(spec, seed=0).eval(), images)
-        exact = count(spec)
-        assert (built.params, built.macs) == (exact.params, exact.macs)

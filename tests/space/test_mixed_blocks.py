@@ -37,9 +37,12 @@ axes:
     - {kind: convnext}
     - {kind: shrink_attention, key_dim: 8}
     - {kind: mobileone, num_branches: 2}
+    - {kind: shvit}
   stages[2].embed:
     - {kind: repvit}
     - {kind: conv, kernel: 3, stride: 2}
+    - {kind: inverted_bottleneck, expansion: 4, norm: last}
+    - {kind: inverted_bottleneck, expansion: 2, fused: true}
   stages[each].block:
     - {kind: levit, key_dim: 8}
     - {kind: cvt, head_dim: 8}
@@ -47,6 +50,14 @@ axes:
     - {kind: edgenext, num_heads: 4}
     - {kind: mobileone, num_branches: 2}
     - {kind: repvit, squeeze: 0.25}
+    - {kind: shvit}
+    - {kind: efficientvit, head_dim: 8}
+    - {kind: inverted_bottleneck, expansion: 3, squeeze: 0.25}
+    - {kind: mobile_mqa, num_heads: 4, head_dim: 16}
+  stages[each].block.near_kernel: [1, 3, 5]
+  stages[each].block.partial_ratio: [0.125, 0.214, 0.5]
+  stages[each].block.start_kernel: [0, 3, 5]
+  stages[each].block.kv_stride: [1, 2]
   stages[each].block.groups: [2, 4]
   stages[each].block.fourier_position: [true, false]
   stages[each].block.kernel: [3, 7]
@@ -55,7 +66,10 @@ axes:
 require:
   - macs <= 60e6
 """
-KINDS = {"levit", "cvt", "convnext", "edgenext", "mobileone", "repvit"}
+KINDS = {
+    *("levit", "cvt", "convnext", "edgenext", "mobileone", "repvit"),
+    *("shvit", "efficientvit", "inverted_bottleneck", "mobile_mqa"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +88,7 @@ def test_candidates_mix_all_kinds(space: SearchSpace) -> None:
     assert all(count(spec).macs <= 60e6 for spec in specs)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_candidate_counts_and_ships_as_it_says(space: SearchSpace, seed: int) -> None:
     choices = space.sample_feasible(random.Random(seed))
     assert choices is not None
