@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from archbench.analysis.baseline import baseline_document
 from archbench.analysis.certificate import Certificate, subject_of
 from archbench.analysis.importance import Insight
 from archbench.analysis.retraining import KEY, Retraining
@@ -18,6 +19,7 @@ from archbench.analysis.study_header import confirmation_of
 from archbench.analysis.tables import (
     TableName,
     accuracy_standard_error,
+    baselines_table,
     curves_table,
     designs_table,
     latency_cells,
@@ -119,13 +121,20 @@ class StudyReader(StudyFacts):
         return measurements_table(self._snapshot.measurements)
 
     def tables(self) -> dict[TableName, pd.DataFrame]:
-        """All four tables by name."""
-        return {
+        """All tables by name; that of the baselines where there are some."""
+        found: dict[TableName, pd.DataFrame] = {
             "trials": self._designs("trials", self._snapshot.trials),
             "measurements": self.measurements(),
             "curves": self.curves(),
             "front": self.front(),
         }
+        if self.baselines:
+            found["baselines"] = baselines_table(
+                self.baselines,
+                num_validation=self.rule.num_validation,
+                sure=self.front_probabilities,
+            )
+        return found
 
     def _designs(
         self, name: Literal["trials", "front"], records: Sequence[TrialRecord]
@@ -171,6 +180,10 @@ class StudyReader(StudyFacts):
                     "macs": reference.macs,
                 }
                 for reference in self._snapshot.references
+            ],
+            "baselines": [
+                {**baseline_document(one), **latency_cells(one.record.latency)}
+                for one in self.baselines
             ],
             **{key: header.get(key) for key in _HEADER_KEYS},
         }

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from archbench.analysis.baseline import Baseline
 from archbench.analysis.front_probability import FrontProbabilities
 from archbench.command_line import command_line
 from archbench.errors import StorageError
@@ -43,6 +44,18 @@ def designs_table(
     sure = sure or FrontProbabilities()
     rows = [_design_cells(record, num_validation=num_validation, sure=sure) for record in records]
     return _frame(name, rows)
+
+
+def baselines_table(
+    baselines: Iterable[Baseline], *, num_validation: int, sure: FrontProbabilities
+) -> pd.DataFrame:
+    """One row a known network that was trained beside the candidates, or is one."""
+    rows = [
+        _design_cells(one.record, num_validation=num_validation, sure=sure)
+        | {"baseline": one.name, "trial": one.trial}
+        for one in baselines
+    ]
+    return _frame("baselines", rows)
 
 
 def measurements_table(measurements: Iterable[Taken]) -> pd.DataFrame:
@@ -90,7 +103,7 @@ def latency_cells(latency: Measurement | None) -> dict[str, Any]:
 def write_tables(
     folder: Path, tables: Mapping[TableName, pd.DataFrame], *, suffix: str = ""
 ) -> list[Path]:
-    """Writes tables as parquet, trials and front as CSV, too; each file atomically.
+    """Writes tables as parquet, those of networks as CSV, too; each file atomically.
 
     The parquet files carry each column's unit and description in its field metadata. Given back are
     the files written, ``NAME`` and the suffix being their names.
@@ -107,7 +120,7 @@ def write_tables(
     written = []
     for name, table in tables.items():
         contents = {"parquet": _parquet(name, table)}
-        if name in ("trials", "front"):
+        if name in _DESIGNS:
             contents["csv"] = table.to_csv(index=False, lineterminator="\n").encode()
         for ending, content in contents.items():
             write_atomically(folder / f"{name}{suffix}.{ending}", content)
@@ -186,7 +199,7 @@ def _parquet(name: TableName, table: pd.DataFrame) -> bytes:
     return sink.getvalue()
 
 
-TableName = Literal["trials", "measurements", "curves", "front"]
+TableName = Literal["trials", "measurements", "curves", "front", "baselines"]
 Kind = Literal["int64", "Int64", "float64", "str", "floats"]  # the last a list in each row
 
 
@@ -201,8 +214,9 @@ class Column:
     tables: tuple[TableName, ...]
 
 
-_DESIGNS: tuple[TableName, ...] = ("trials", "front")
-_TRIALS: tuple[TableName, ...] = ("trials",)
+_DESIGNS: tuple[TableName, ...] = ("trials", "front", "baselines")
+_TRIALS: tuple[TableName, ...] = ("trials", "baselines")
+_BASELINES: tuple[TableName, ...] = ("baselines",)
 _CURVES: tuple[TableName, ...] = ("curves",)
 _MEASUREMENTS: tuple[TableName, ...] = ("measurements",)
 
@@ -216,6 +230,8 @@ def _objective(name: str) -> Column:
 _PLACED = ("proxy_accuracy", "latency_ms", "params", "macs")
 
 COLUMNS: tuple[Column, ...] = (
+    Column("baseline", "str", "", "name of the known network", _BASELINES),
+    Column("trial", "Int64", "", "number in the study; missing if no candidate", _BASELINES),
     Column("trial", "int64", "", "number in the study, from 0", ("trials", "front", "curves")),
     Column("digest", "str", "", "identity of the design at the target", _DESIGNS),
     Column("state", "str", "", "running, complete, over_limit, pruned or failed", _TRIALS),
@@ -275,7 +291,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("step", "int64", "steps", "optimiser steps taken so far", _CURVES),
     Column("loss", "float64", "nat", "mean training loss since the point before", _CURVES),
     Column("proxy_accuracy", "float64", "share", "validation accuracy, 0 to 1", _CURVES),
-    Column("seconds", "float64", "s", "spent on it, by a monotonic clock", ("trials", "curves")),
+    Column("seconds", "float64", "s", "spent on it, by a monotonic clock", (*_TRIALS, "curves")),
     Column("trial", "Int64", "", "number in the study; missing for a reference", _MEASUREMENTS),
     Column("reference", "str", "", "published network; missing for a trial", _MEASUREMENTS),
     Column(

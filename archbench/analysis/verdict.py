@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from archbench.analysis.baseline import Baseline, against_baselines, baselines_of
 from archbench.analysis.certificate import CertificateSummary, find_certificate, pixels, subject_of
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import SURE, FrontProbabilities, front_probabilities
@@ -69,6 +70,11 @@ class StudyFacts:
     def references(self) -> list[Reference]:
         """Published networks measured beside the study, by name."""
         return list(self._snapshot.references)
+
+    @cached_property
+    def baselines(self) -> list[Baseline]:
+        """Known networks that were timed and trained as the candidates are, as named or chosen."""
+        return baselines_of(self._snapshot)
 
     def taken(self) -> list[Taken]:
         """Every measurement, of trials and references, in the order taken."""
@@ -151,8 +157,8 @@ def verdict(study: StudyFacts) -> str:
     if reason is not None:
         return f"There is no front: {reason}."
     told = (
-        *(_found, int8_in_words, ancestor_in_words, _sure, _disturbed, certified),
-        *(_in_full, _meaning),
+        *(_against_baselines, _found, int8_in_words, ancestor_in_words, _sure, _disturbed),
+        *(certified, _in_full, _meaning),
     )
     sentences = (tell(study) for tell in told)
     return " ".join(sentence for sentence in sentences if sentence)
@@ -182,6 +188,12 @@ def certified(study: StudyFacts) -> str:
     told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
     trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
     return f"{told}{trust}."
+
+
+def _against_baselines(study: StudyFacts) -> str:
+    return against_baselines(
+        study.baselines, study.trials(), rule=study.rule, sure=study.front_probabilities
+    )
 
 
 def _in_full(study: StudyFacts) -> str:
@@ -235,7 +247,8 @@ def ancestor_in_words(study: StudyFacts) -> str:
     if same:
         reached = f"{_design(same[0], list(study.rule.objectives))} (trial {same[0].number})"
         return f"{told}, which itself stands at {reached}."
-    accuracy = about["accuracy"]
+    found = (r.record.proxy_accuracy for r in study.baselines if r.name == weights["name"])
+    accuracy = next(found, about["accuracy"])
     itself = "" if accuracy is None else f", which itself reaches {_percent(accuracy)}"
     return f"{told}{itself}."
 

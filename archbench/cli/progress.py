@@ -203,6 +203,11 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
         f"{left} trials on {workers} take about {number.duration(prepared.expected_seconds)}; "
         f"done at {end:%H:%M}"
     )
+    if prepared.baseline_seconds:
+        names = prepared.baselines
+        which = "chosen by their latency" if names is None else ", ".join(names)
+        more = number.duration(prepared.baseline_seconds)
+        yield f"known networks beside them ({which}) take up to {more} more"
 
 
 def _ending_text(record: TrialRecord) -> str:

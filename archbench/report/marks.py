@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from archbench.report.figure import PALETTE
+from archbench.report.figure import PALETTE, drawable
+from archbench.report.html import one_line
 from archbench.report.summary import Point, Summary, finite
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def cost_window(summary: Summary, references: Sequence[float], *, width_points: 
     further out it is only pointed at. Otherwise one slow reference would squeeze all the trials
     into a corner. The margins hold a label on axes of this width.
     """
-    points = summary.points
+    points = [*summary.points, *summary.known.values()]
     trained = [point.cost for point in points if point.accuracy is not None]
     trained += [end for point in points if point.kind == "front" for end in point.interval or ()]
     others = [point.cost for point in points if point.accuracy is None] + list(references)
@@ -75,7 +76,7 @@ def cost_window(summary: Summary, references: Sequence[float], *, width_points: 
 def accuracy_window(summary: Summary) -> Window:
     """The accuracies in the plot of the front, with chance unless it lies far below all."""
     shares = []
-    for point in summary.points:
+    for point in (*summary.points, *summary.known.values()):
         if point.accuracy is not None:
             has_bar = point.kind in ("front", "dominated")
             error = 1.96 * (point.error or 0) if has_bar else 0
@@ -170,6 +171,29 @@ def label_front(axes: Axes, front: Sequence[Point]) -> None:
             text, (point.cost, point.height), xytext=(-left, up),
             textcoords="offset points", ha="right", va="bottom", fontsize=size,
             fontweight="bold", color=PALETTE["front"], zorder=7,
+        )  # fmt: skip
+
+
+def draw_known(axes: Axes, known: Mapping[str, Point], window: Window) -> None:
+    """The known networks with their names, each away from the nearer end of the axis."""
+    if not known:
+        return
+    colour = PALETTE["reference"]
+    _draw_bars(axes, list(known.values()), colour, width=0.9, alpha=0.8)
+    axes.scatter(
+        [point.cost for point in known.values()], [point.height for point in known.values()],
+        s=28, marker="D", color=colour, edgecolors=PALETTE["paper"], linewidths=0.7, zorder=6,
+        label=f"known network ({len(known)})",
+    )  # fmt: skip
+    ends = [math.log(end) if window.is_log else end for end in (window.low, window.high)]
+    for name, point in known.items():
+        place = math.log(point.cost) if window.is_log else point.cost
+        is_left = place > sum(ends) / 2
+        axes.annotate(
+            one_line(drawable(name), length=32), (point.cost, point.height),
+            xytext=(-6 if is_left else 6, -5), textcoords="offset points",
+            ha="right" if is_left else "left", va="top", fontsize=8, color=colour,
+            parse_math=False, zorder=7,
         )  # fmt: skip
 
 

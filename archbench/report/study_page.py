@@ -66,6 +66,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
         "retrained": ("In full training", _in_full(summary)),
         "designs": ("The designs", _designs(summary)),
         "where": ("Where their time goes", where_time_goes(summary)),
+        "baselines": ("Known networks beside them", _baselines(summary)),
         "references": ("Published networks, untrained", _references(summary)),
         "searched": ("What was searched", searched(summary)),
         "outcomes": ("How the trials ended", outcomes(summary)),
@@ -133,6 +134,8 @@ def _caption(summary: Summary) -> str:
         and "Designs stopped early stand at the accuracy they had then.",
         any(point.accuracy is None for point in points)
         and "Crosses on the axis were over a limit, so they were never trained.",
+        summary.known
+        and "Green diamonds with names: known networks, timed and trained as the designs were.",
         summary.references
         and "Green: published networks as references, for their cost only; they were not trained "
         "on this data.",
@@ -143,6 +146,14 @@ def _caption(summary: Summary) -> str:
 def _in_full(summary: Summary) -> list[Part]:
     found = summary.study.retraining
     return [f"{found.how}. {found.sentence}", *retraining.parts(found)] if found else []
+
+
+def _baselines(summary: Summary) -> list[Part]:
+    told = (
+        "Timed and trained on the same machine, under the same conditions and by the same proxy as "
+        "the designs, to the last rung. One that is a design of the space is a trial, too."
+    )
+    return [told, front.baselines_table(summary)] if summary.baselines else []
 
 
 def _references(summary: Summary) -> list[Part]:

@@ -29,7 +29,7 @@ Curve = tuple[Sequence[int], Sequence[float]]
 def pareto_figure(
     summary: Summary, *, width_inches: float = 8.0, is_titled: bool = True, is_linked: bool = False
 ) -> Figure:
-    """Proxy accuracy against cost: the front, all other trials, and what to hold against them.
+    """Proxy accuracy against cost: the front, other trials, known networks to hold against them.
 
     Bars are 95 % intervals in both directions: the measured one of a latency, and 1.96 standard
     errors of an accuracy. Text keeps its size, so that a narrow figure suits a phone; a title is
@@ -40,7 +40,7 @@ def pareto_figure(
     references = _references(summary)
     groups = marks.by_mark(summary.points)
     columns = 5 if width_inches > 6 else 2
-    rows = math.ceil(sum(map(bool, groups.values())) / columns)
+    rows = math.ceil((sum(map(bool, groups.values())) + bool(summary.known)) / columns)
     body = min(4.0, max(2.9, 0.5 * width_inches))
     strip = _ROW * len(references) + 0.1 + _GAP if references else 0.0
     title = _TITLE if is_titled else 0
@@ -52,6 +52,7 @@ def pareto_figure(
         window = _scale(axes, summary, references, width_points=72 * axes_width)
         _draw_limit(axes, summary, window, zorder=2)
         marks.draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
+        marks.draw_known(axes, summary.known, window)
         below = axes
         if references:
             below = axes_in_inches(figure, _LEFT, _BOTTOM, axes_width, strip - _GAP, sharex=axes)

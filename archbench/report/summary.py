@@ -45,7 +45,9 @@ class Summary:
         self.trials = study.trials()  # by number
         self.front = study.front_records()  # cheapest first
         self.best = max(self.front, key=lambda record: record.proxy_accuracy or 0, default=None)
-        self.references = study.references()
+        self.baselines = study.baselines  # known networks, trained as the candidates are
+        trained = {one.name for one in self.baselines if one.record.proxy_accuracy is not None}
+        self.references = [one for one in study.references() if one.name not in trained]
         self.proxy = self.header["proxy"]
         self.limits, self.chance = study.rule.limits, study.rule.chance
         known = costs()
@@ -88,6 +90,12 @@ class Summary:
         others = [record for record in self.trials if record.number not in members]
         found = [self._point(record, self._kind(record)) for record in others]
         return tuple(filter(None, [*(self._point(r, "front") for r in self.front), *found]))
+
+    @cached_property
+    def known(self) -> Mapping[str, Point]:
+        """Name to place in the plot, of the known networks that were trained."""
+        points = {one.name: self._point(one.record, "dominated") for one in self.baselines}
+        return {name: p for name, p in points.items() if p and p.accuracy is not None}
 
     def _point(self, record: TrialRecord, kind: Kind) -> Point | None:
         cost, accuracy = self.cost.value(record), record.proxy_accuracy

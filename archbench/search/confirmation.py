@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from archbench.analysis.baseline import baselines_of
 from archbench.analysis.front_probability import (
     FrontProbabilities,
     expected_gains,
@@ -338,12 +339,12 @@ def _doubt(context: StudyContext) -> FrontProbabilities:
 def _time(
     context: StudyContext, *, is_first: bool, without: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    """Times uncertain ones in a fresh process, and at first published networks beside them."""
+    """Times uncertain ones in a fresh process, and at first known networks beside them."""
     target, study = context.target, context.study
     if target is None:
         return frozenset()
     numbers = [number for number in _doubt(context).uncertain() if number not in without]
-    references = _references(context.settings.space.base) if is_first and context.front() else {}
+    references = _references(context) if is_first and context.front() else {}
     specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
     if not specs:
         return frozenset()
@@ -366,9 +367,14 @@ def _time(
     return frozenset(numbers)
 
 
-def _references(like: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Published networks at the resolution and classes of the base, where legal."""
-    found: dict[str, Mapping[str, Any]] = {}
+def _references(context: StudyContext) -> dict[str, Mapping[str, Any]]:
+    """The known networks that were trained; else published ones as the base has it, where legal."""
+    known = baselines_of(context.study.snapshot())
+    trained = {one.name: one.record.spec for one in known if one.record.proxy_accuracy is not None}
+    if trained:
+        own = {one.name for one in known if one.trial is None and one.record.latency is not None}
+        return {name: spec for name, spec in trained.items() if name in own}
+    like, found = context.settings.space.base, dict[str, Mapping[str, Any]]()
     for name in _REFERENCES:
         document = as_spec(name).to_document()
         document |= {"resolution": like["resolution"], "num_classes": like["num_classes"]}

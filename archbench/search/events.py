@@ -29,7 +29,9 @@ class Prepared:
     Of ``size`` candidates, counted exactly, the share that satisfies every requirement is feasible,
     with the ends of its 95 % interval; they are the share itself where it is exact. What one trial
     costs one worker is extrapolated from candidates that were built, timed and trained for a few
-    steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``.
+    steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``, and
+    the known networks beside the candidates at most ``baseline_seconds`` more. Their names are None
+    where they are to be chosen.
     ``sources`` says what was taken from each earlier study.
     """
 
@@ -45,6 +47,8 @@ class Prepared:
     trial_seconds: float
     expected_seconds: float
     tried: str
+    baselines: tuple[str, ...] | None = ()
+    baseline_seconds: float = 0.0
     sources: tuple[str, ...] = ()
 
 

@@ -1,22 +1,19 @@
-"""From whose weights do a study's trainings begin, and what does that network reach itself?"""
+"""From whose weights do a study's trainings begin, and which candidate is that network?"""
 
-import statistics
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from archbench.errors import ArchbenchError, SpecError
+from archbench.errors import SpecError
 from archbench.evaluate.ancestor import NONE, Ancestor
 from archbench.evaluate.proxy import Proxy
-from archbench.models import ArchSpec, as_spec, count
+from archbench.models import ArchSpec, as_spec
 from archbench.search.context import Context, StudyContext
-from archbench.search.jobs import TrainJob, time_each, train_again
 from archbench.search.preparation_jobs import check_ancestor, prepare_ancestor
 from archbench.search.settings import Settings
 from archbench.space import SearchSpace, choices_for
-from archbench.train.checkpoint import remove_checkpoints
 
 
 def with_ancestor(context: Context, proxy: Proxy, *, settings: Settings) -> Proxy:
@@ -80,47 +77,3 @@ def _candidate(ancestor: ArchSpec, *, space: SearchSpace, proxy: Proxy) -> ArchS
             if is_same and choices_for(space, spec) is not None:
                 return spec
     return None
-
-
-def train_ancestor(context: StudyContext) -> None:
-    """Trains the ancestor as candidates are, once, where it is none of them, and times it.
-
-    It is timed where it is of the target's resolution. Where it cannot be trained that is told.
-
-    Raises:
-        KeyboardInterrupt: Somebody wants it to stop.
-    """
-    study, proxy, target = context.study, context.proxy, context.target
-    about = study.header().get("ancestor")
-    if about is None or about["digest"] is not None or about["accuracy"] is not None:
-        return
-    assert proxy.weights is not None
-    name, timeout_s = proxy.weights.name, context.settings.search.timeout_s
-    context.say(f"training {name} itself, which is no candidate")
-    try:
-        accuracy = statistics.fmean(
-            _trained(context, about["spec"], seed=seed, timeout_s=timeout_s)
-            for seed in range(proxy.num_seeds)
-        )
-        spec = as_spec(about["spec"])
-        if target is not None and tuple(spec.resolution) == target.conditions.resolution:
-            times = partial(time_each, specs={name: about["spec"]}, target=target)
-            latency = context.call(times, timeout_s=timeout_s)[name]
-            counted = count(spec)
-            study.add_reference(name, latency, counted.params, counted.macs)
-    except ArchbenchError as error:
-        context.warn(f"{name} itself could not be trained: {error.message}")
-    else:
-        study.set_header("ancestor", {**about, "accuracy": accuracy})
-        context.say(f"{name} itself reaches {100 * accuracy:.1f} %")
-
-
-def _trained(
-    context: StudyContext, spec: Mapping[str, Any], *, seed: int, timeout_s: float
-) -> float:
-    checkpoint = context.checkpoints / f"ancestor-seed-{seed}.checkpoint.safetensors"
-    proxy = replace(context.proxy, sides=None)
-    job = TrainJob(number=0, spec=spec, proxy=proxy, seed=seed, checkpoint=checkpoint)
-    accuracy: float = context.call(partial(train_again, job=job), timeout_s=timeout_s)
-    remove_checkpoints(checkpoint)
-    return accuracy

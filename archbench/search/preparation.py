@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from archbench.analysis.baseline import BASELINES
 from archbench.analysis.front import FrontRule
 from archbench.command_line import command_line
 from archbench.data.source import source_of
@@ -50,6 +51,9 @@ _TIMED = 5  # of which the fastest and the slowest are the anchors
 _SLOWEST = 3.0  # times the mean trial
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
+
+BASELINE_SHARE = 0.2
+"""Of the search's time, that known networks which nobody named may take."""
 
 SAY_WHERE = "put them back as they were, or say where they are now: --data folder:PLACE"
 """What to do about data that were moved, where the place of the data may be another."""
@@ -196,6 +200,8 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
     if limit_s is not None:
         within = math.ceil(limit_s / header["trial_seconds"] * context.workers)
         trials = min(trials, done + within)
+    expected_s = header["trial_seconds"] * max(0, trials - done) / context.workers
+    names, beside_s = _baselines(context, expected_s=expected_s)
     return events.Prepared(
         name=settings.name,
         path=settings.path,
@@ -203,10 +209,28 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         trials=trials,
         trials_done=done,
         workers=context.workers,
-        expected_seconds=header["trial_seconds"] * max(0, trials - done) / context.workers,
+        expected_seconds=expected_s,
+        baselines=names,
+        baseline_seconds=beside_s,
         sources=sources,
         **{key: header[key] for key in _PREPARED},
     )
+
+
+def _baselines(context: StudyContext, *, expected_s: float) -> tuple[tuple[str, ...] | None, float]:
+    """The known networks that are still to be trained, None where they are to be chosen; seconds.
+
+    ``expected_s`` is what the trials take.
+    """
+    kept, names = context.header.get(BASELINES, ()), context.settings.space.baselines
+    if kept is None and names is None:
+        return None, BASELINE_SHARE * expected_s
+    if kept is not None:
+        names = tuple(
+            one["name"] for one in kept if one["digest"] is None and one["state"] == "running"
+        )
+    each_s = context.header["trial_seconds"] / context.workers
+    return names, each_s * len(names or ())
 
 
 def check_data(context: StudyContext) -> None:
@@ -413,6 +437,7 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         "conditions": asdict(conditions_of(space)),
         **({"precisions": list(precisions)} if len(precisions) > 1 else {}),
         "environment": asdict(environment),
+        BASELINES: None,
         "seconds": 0.0,
     }
 

@@ -13,12 +13,12 @@ from archbench.command_line import command_line
 from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.search import events
+from archbench.search.baselines import train_baselines
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import earlier_anchors, known_plan, read_earlier
 from archbench.search.growth import as_begun, grow
-from archbench.search.inheritance import train_ancestor
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import settings_of, space_of
@@ -60,8 +60,9 @@ def search(
     ``judge``.
 
     Each candidate is counted, timed on the target, held against the limits and trained on the
-    proxy, in child processes. All that is known of a trial is stored as it comes, so the search
-    may be killed at any moment and resumed. Ctrl-C parks it.
+    proxy, in child processes; and before them the known networks that the space's ``baselines``
+    name. All that is known of a trial is stored as it comes, so the search may be killed at any
+    moment and resumed. Ctrl-C parks it.
 
     What is not said is as the space says, and the study is named after it; ``resume`` goes on with
     the study of the name in the folder ``results``, and ``retry_failed`` runs its trials again that
@@ -203,8 +204,8 @@ def _search(context: StudyContext) -> None:
         return seconds
 
     try:
-        train_ancestor(context)
-        reason = run_trials(context)
+        train_baselines(context)
+        reason = run_trials(context, begin=begin)
         confirm_front(context)
     except (KeyboardInterrupt, AllFailedError):
         close()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from archbench.analysis.baseline import BASELINES
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search import events
@@ -51,8 +52,10 @@ class AllFailedError(ArchbenchError):
     exit_code = NEGATIVE_RESULT
 
 
-def run_trials(context: StudyContext) -> str:
+def run_trials(context: StudyContext, *, begin: float | None = None) -> str:
     """Runs trials until there are enough or none is left; why it ended, in words.
+
+    The time limit counts from ``begin``, by default from now.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
@@ -81,7 +84,7 @@ def run_trials(context: StudyContext) -> str:
         audit=search.audit,
         seed=search.seed,
     )
-    trials = Trials(context, suggester=suggester, pruner=pruner)
+    trials = Trials(context, suggester=suggester, pruner=pruner, begin=begin)
     context.run(trials, timeout_s=search.timeout_s)
     return trials.reason
 
@@ -99,13 +102,22 @@ def reopen_failed(study: Ledger) -> list[int]:
 class Trials(Jobs):
     """The trials that are still to run, and for what ``reason`` none is begun any more."""
 
-    def __init__(self, context: StudyContext, *, suggester: Suggester, pruner: Pruner) -> None:
+    def __init__(
+        self,
+        context: StudyContext,
+        *,
+        suggester: Suggester,
+        pruner: Pruner,
+        begin: float | None = None,
+    ) -> None:
         self.reason = ""
         self._context = context
         self._study = context.study
         self._suggester = suggester
         self._pruner = pruner
-        self._begin = self._tables_due = context.clock()
+        self._tables_due = context.clock()
+        self._begin = self._tables_due if begin is None else begin
+        self._known = {one["digest"] for one in context.header.get(BASELINES) or ()}
         self._has_new_end = False
         self._waiting = deque(record.number for record in self._study.running)
         self._fresh: set[int] = set()
@@ -211,15 +223,15 @@ class Trials(Jobs):
     def _job(self, number: int) -> TrialJob:
         context = self._context
         self._started[number] = context.clock()
-        seeds = range(context.proxy.num_seeds)
+        seeds, record = range(context.proxy.num_seeds), self._study.trials[number]
         return TrialJob(
             number=number,
             trainings=[context.training(number, seed=seed) for seed in seeds],
             target=context.target,
-            latency=self._study.trials[number].latency,
+            latency=record.latency,
             limits=context.settings.timed_limits,
             again=self._timed_again(number),
-            asks=self._pruner.asks,
+            asks=self._pruner.asks and record.digest not in self._known,
             has_both=context.has_both,
         )
 

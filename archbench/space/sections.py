@@ -275,6 +275,13 @@ def _limits(node: Node | None) -> dict[str, float]:
     return {name: _positive(limit) for name, limit in members.items()}
 
 
+def _baselines(node: Node | None) -> tuple[str, ...] | None:
+    """The names of known networks; None where they are chosen by their latency."""
+    if node is None or node.value is None:
+        return None
+    return tuple(dict.fromkeys(item.text() for item in node.items(noun="known networks")))
+
+
 def _load_outside(node: Node | None) -> None:
     """Makes known the objectives from outside that are the keys of a mapping."""
     members = node.value if node and isinstance(node.value, Mapping) else {}
@@ -291,6 +298,7 @@ SECTIONS: Mapping[str, Callable[[Node | None], Any]] = {
     "objectives": _objectives,
     "limits": _limits,
     "proxy": partial(_section, kind=ProxySection, noun="proxy"),
+    "baselines": _baselines,
     "search": partial(_section, kind=SearchSection, noun="search"),
 }
 """What reads each section; None gives the defaults."""

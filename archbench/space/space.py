@@ -21,6 +21,7 @@ from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
+from archbench.space.known_network import known_network
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
@@ -76,7 +77,8 @@ class SearchSpace(Selection):
     the base, or an axis; they are written at the end of ``text``, which makes this space again.
     ``question``, the first comment of the file, is the one that the space answers. ``require`` are
     the requirements as written and the limits that are arithmetic; ``limits`` of costs are hard.
-    Where the resolution is an axis, ``sides`` say at which each candidate is trained.
+    Where the resolution is an axis, ``sides`` say at which each candidate is trained. The
+    ``baselines`` are names of known networks, None where they are chosen by their latency.
 
     Raises:
         SpaceError: The space cannot be searched as written, with file, line and column; so is a
@@ -88,6 +90,7 @@ class SearchSpace(Selection):
     limits: Mapping[str, float]
     proxy: ProxySection
     search: SearchSection
+    baselines: tuple[str, ...] | None
 
     def __init__(
         self, text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
@@ -117,6 +120,12 @@ class SearchSpace(Selection):
         super().__init__(wiring)
         self.sides = self._sides()
         self._check_values()
+        for name in self.baselines or ():
+            try:
+                self.known_network(name)
+            except ArchbenchError as error:
+                told = f"{name}: {error.message}"
+                members["baselines"].fail(told, help=error.help or "take it out")
 
     @classmethod
     def load(
@@ -158,6 +167,10 @@ class SearchSpace(Selection):
         """The resolutions that candidates may have, with those at which they are trained."""
         axes = (axis for axis in self.axes if axis.name == "resolution")
         return {own: self.sides.of(own) for axis in axes if self.sides for own in axis.values}
+
+    def known_network(self, name: str) -> Candidate:
+        """A known network as candidates are timed and trained; see the function of this name."""
+        return known_network(name, base=self.base, section=self.proxy)
 
     def values(self, choices: Choices) -> dict[str, Any]:
         """The chosen values by axis, for tables; whole parts as a label."""

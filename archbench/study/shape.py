@@ -19,7 +19,14 @@ from archbench.errors import StorageError
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Verdict
 from archbench.study.objective import OBJECTIVES
-from archbench.study.trial import FailureKind, MeasurementKind, StudyKind, TrialState
+from archbench.study.trial import (
+    CurvePoint,
+    FailureKind,
+    MeasurementKind,
+    QuantisedAccuracy,
+    StudyKind,
+    TrialState,
+)
 
 PUT_BACK = "put back a copy of study.db, or begin a new study with another --name"
 """What to do where a study is not whole."""
@@ -193,6 +200,26 @@ _RETRAINED = {
         {"trial": _COUNT, "seed": _COUNT, "ended": (_TRAINED, NoneType), "failure?": str}
     ],
 }
+_POINT = {
+    **dict.fromkeys(("seed", "epoch", "step"), _COUNT),
+    "loss": Number(),
+    "accuracy": _SHARE,
+    "seconds": Number(0),
+}
+_BASELINE = {
+    "name": str,
+    "spec": {str: _ANY},
+    "digest": (str, NoneType),
+    **dict.fromkeys(("params", "macs", "activations"), _COUNT),
+    "state": Word.of(TrialState),
+    "accuracy": (_SHARE, NoneType),
+    "curve": [Fields(CurvePoint, _POINT)],
+    "quantised": [
+        Fields(QuantisedAccuracy, {"seed": _COUNT, "accuracy": _SHARE, "seconds": Number(0)})
+    ],
+    "reason": str,
+    "seconds": Number(0),
+}
 _ENVIRONMENT = {
     "cpu": str,
     "cores": _SOME,
@@ -229,6 +256,7 @@ HEADER: Mapping[Any, Any] = {
     "origins?": {str: str},
     "start?": [{"choices": {str: _ANY}, "spec": {str: _ANY}}],
     "ancestor?": {"spec": {str: _ANY}, "digest": (str, NoneType), "accuracy": (_SHARE, NoneType)},
+    "baselines?": ([_BASELINE], NoneType),
     "spaces?": [{"since": _COUNT, "size": Number(0), "changes": [str], "text": str}],
     "left_to_chance?": {**dict.fromkeys(("candidates", "partly", "wholly"), _COUNT), "axes": [str]},
     "confirmed?": (

@@ -34,6 +34,7 @@ axes:
   stages[0].position: [bias, absolute, none]
 objectives: {accuracy: max, macs: min}
 proxy: {data: "folder:images", resolution: 16, rungs: [5, 10], batch: 16}
+baselines: []
 search: {sampler: random, pruner: none, trials: 3, seed: 3, workers: 1, certify: never,
   confirm: false}
 """

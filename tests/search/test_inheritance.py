@@ -101,13 +101,14 @@ def test_an_accuracy_from_other_weights_is_none_of_a_new_study(study: StudyReade
 
 def test_an_ancestor_that_is_no_candidate_is_trained_beside_them(tmp_path: Path, data: str) -> None:
     study, file = searched(tmp_path, data, [], dim=40)
-    about = study.header["ancestor"]
-    assert about["digest"] is None
-    assert 0 < about["accuracy"] <= 1
+    assert study.header["ancestor"]["digest"] is None
+    (elder,) = study.baselines
+    assert elder.name == "elder@16"
+    assert 0 < (elder.record.proxy_accuracy or 0) <= 1
     assert all(record.choices["stages[0].dim"] != 40 for record in study.trials())
-    told = f"elder@16, which itself reaches {100 * about['accuracy']:.1f} %."
+    told = f"elder@16, which itself reaches {100 * (elder.record.proxy_accuracy or 0):.1f} %."
     assert ancestor_in_words(study).endswith(told)
-    assert not list((study.path / "checkpoints").glob("ancestor*"))
+    assert not list((study.path / "checkpoints").glob("baseline*"))
     save_weights(build(ancestor_spec(data, dim=40), seed=8), file)
     with pytest.raises(StorageError, match="not those that the trainings began with"):
         search(

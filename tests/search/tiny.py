@@ -25,6 +25,7 @@ axes:
   stages[0].position: [bias, absolute, none]
 objectives: {objectives}
 proxy: {{data: "{data}", resolution: 16, rungs: [1, 2], batch: 16}}
+baselines: []
 search: {{sampler: {sampler}, pruner: {pruner}, trials: {trials}, seed: 3}}
 """
 

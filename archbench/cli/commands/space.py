@@ -65,6 +65,7 @@ def show(space: str, overrides: tuple[str, ...]) -> None:
         "limits": dict(found.limits),
         "target": asdict(found.target),
         "proxy": asdict(found.proxy),
+        "baselines": None if found.baselines is None else list(found.baselines),
         "search": asdict(found.search),
         "text": found.text,
     }

@@ -42,11 +42,13 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
     told = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
     )
+    summary = Summary(study)
     head = f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})"
     parts: list[Part] = [
         Lines([head, taken_in_words(study.trials())], rest=""),
         study.verdict(),
-        front_table(members, summary=Summary(study)) if members else "",
+        front_table(members, summary=summary) if members else "",
+        *([baselines_table(summary)] if summary.baselines else []),
         _hypervolume(study) if members else "",
         study.pruning.in_words() if study.pruning else "",
         *(["trained in full", *retraining.parts(study.retraining)] if study.retraining else []),
@@ -106,6 +108,35 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
         is_sortable=True,
         ids=[f"trial-{record.number}" for record in members],
     )
+
+
+def baselines_table(summary: Summary) -> ReportTable:
+    """The known networks of a study, and why one was not trained."""
+    rows = [
+        {
+            "known network": one.name,
+            "trial": Cell("" if one.trial is None else one.trial),
+            "latency, ms": latency_cell(one.record.latency),
+            "proxy": share_cell(one.record.proxy_accuracy, summary.accuracy_error(one.record)),
+            "measurement": verdict_cell(one.record.latency),
+            "params": count_cell(one.record.params),
+            "MACs": count_cell(one.record.macs),
+            "why it ended": one_line(_reason(one.record), length=200),
+        }
+        for one in summary.baselines
+    ]
+    return ReportTable(
+        rows,
+        align="nrrrlrrp",
+        leaves_out=True,
+        titles=_TITLES,
+        page_alone=("measurement",),
+        is_sortable=True,
+    )
+
+
+def _reason(record: TrialRecord) -> str:
+    return record.failure.message if record.failure else record.reason
 
 
 def _member(record: TrialRecord, summary: Summary | None, *, has_side: bool) -> dict[str, Cell]:

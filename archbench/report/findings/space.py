@@ -45,11 +45,13 @@ def description(
         )
         for section in ("target", "proxy", "search")
     }
+    known = document["baselines"]
     conditions = {
         "require": "\n".join(document["require"]) or "nothing",
         "objectives": ", ".join(f"{name} {way}" for name, way in document["objectives"].items()),
         "limits": limits or "none",
         **sections,
+        "baselines": "chosen by their latency" if known is None else ", ".join(known) or "none",
     }
     parts: list[Part] = [
         f"{document['space']}: {document['question']}",
