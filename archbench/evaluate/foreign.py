@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,18 @@ def several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Wri
         raise wrong_type(models, place="network", allowed="a network or several") from None
 
 
+def widest_of(network: nn.Module) -> int:
+    """Channels of the widest layer: what timm states as its features, else those of the widest.
+
+    They decide the learning rate, as those of the widest stage do in networks of ours.
+    """
+    stated = getattr(network, "num_features", None)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    inputs = (layer.weight.shape[1] for layer in layers if isinstance(layer, nn.Linear))
+    outputs = (layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d))
+    return int(stated) if isinstance(stated, int) else max([*inputs, *outputs], default=1)
+
+
 def _given(network: nn.Module) -> Foreign:
     """A module of the user's, copied, as it is put into evaluation and its layers are replaced."""
     name = type(network).__name__
@@ -111,12 +124,32 @@ def _pixels(resolution: int | Sequence[int]) -> Grid:
     return Grid(*((resolution, resolution) if isinstance(resolution, int) else resolution))
 
 
-def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) -> Foreign:
-    """The network that a text names, with fresh weights that are always the same.
+def planned_network(document: Mapping[str, Any]) -> ArchSpec | Foreign:
+    """The network of a spec, or the one that a document of other keys says how to build.
+
+    These are ``network``, a text as ``open_foreign`` takes it, ``resolution`` and ``num_classes``.
+
+    Raises:
+        ArchbenchError: There is none, or it cannot be built.
+    """
+    if "network" not in document:
+        return as_spec(document)
+    sides = _pixels(document["resolution"])
+    return open_foreign(document["network"], resolution=sides, num_classes=document["num_classes"])
+
+
+def open_foreign(
+    text: str,
+    *,
+    resolution: tuple[int, int] | int | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> Foreign:
+    """The network that a text names, with fresh weights that are always the same for a seed.
 
     A builder of ``module:PACKAGE.MODULE:BUILDER`` takes no arguments; the current folder is
     searched first, as ``python -m`` does. The resolution is by default what timm states for the
-    network, else 224.
+    network, else 224; the number of classes is the library's, and always that of a builder.
 
     Raises:
         MissingError: The library is not installed, or there is no such module.
@@ -126,18 +159,21 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
     asked = None if resolution is None else _pixels(resolution)
     sides: Sequence[int] = asked or (RESOLUTION, RESOLUTION)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
+        classes = {} if num_classes is None else {"num_classes": num_classes}
         if source == "timm":
-            network, sides = _from_timm(name, asked=asked, place=text)
+            network, sides = _from_timm(name, asked=asked, classes=classes, place=text)
         elif source == "torchvision":
-            network = _from_torchvision(name, place=text)
+            network = _from_torchvision(name, classes=classes, place=text)
         else:
             network = _from_module(name, place=text)
     origin = "a module of yours" if source == "module" else f"{source} {version(source)}"
     return Foreign(name=text, origin=origin, network=network, resolution=Grid(*sides))
 
 
-def _from_timm(name: str, *, asked: Grid | None, place: str) -> tuple[nn.Module, Sequence[int]]:
+def _from_timm(
+    name: str, *, asked: Grid | None, classes: Mapping[str, int], place: str
+) -> tuple[nn.Module, Sequence[int]]:
     """The network and its resolution; one of a fixed size is built for the size asked for."""
     timm = _library("timm", place=place)
     # A tag behind a dot names weights, which are not loaded.
@@ -147,17 +183,17 @@ def _from_timm(name: str, *, asked: Grid | None, place: str) -> tuple[nn.Module,
             place=place,
             help=f"{_nearest(name, timm.list_models())}timm.list_models() lists them",
         )
-    network = _quietly(lambda: timm.create_model(name, pretrained=False), place=place)
+    network = _quietly(lambda: timm.create_model(name, pretrained=False, **classes), place=place)
     settings = getattr(network, "default_cfg", None) or {}
     channels, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
     if channels != 3 or len(sides) != 2:
         raise UsageError(f"it takes {channels} channels, and images have 3", place=place)
     if asked and asked != tuple(sides) and settings.get("fixed_input_size"):
-        network = _quietly(lambda: timm.create_model(name, img_size=asked), place=place)
+        network = _quietly(lambda: timm.create_model(name, img_size=asked, **classes), place=place)
     return network, asked or sides
 
 
-def _from_torchvision(name: str, *, place: str) -> nn.Module:
+def _from_torchvision(name: str, *, classes: Mapping[str, int], place: str) -> nn.Module:
     models = _library("torchvision", place=place).models
     known = models.list_models(module=models)
     if name not in known:
@@ -167,7 +203,7 @@ def _from_torchvision(name: str, *, place: str) -> nn.Module:
             place=place,
             help=f"{_nearest(name, known)}{listing} lists them",
         )
-    return _quietly(lambda: models.get_model(name, weights=None), place=place)
+    return _quietly(lambda: models.get_model(name, weights=None, **classes), place=place)
 
 
 def _from_module(name: str, *, place: str) -> nn.Module:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
+from torch import nn
 
 from archbench.analysis.front import chance_bar
 from archbench.data import DataSet, Split, load
@@ -18,6 +19,7 @@ from archbench.data.image_preparation import Preparation
 from archbench.data.mirror import mirrored_accuracy
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
+from archbench.evaluate.foreign import Foreign, open_foreign, widest_of
 from archbench.evaluate.quantised import int8_accuracy
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
@@ -104,10 +106,9 @@ class Proxy:
         spec.resolved()
         return spec
 
-    def dataset(self, target: ArchSpec) -> DataSet:
+    def dataset(self, target: ArchSpec | Foreign) -> DataSet:
         """The data for a target, mapped from the cache and kept open in this process."""
-        side = self.sides.of(target.resolution.height) if self.sides else self.resolution
-        return open_data(self.data, resolution=side)
+        return open_data(self.data, resolution=self._side(target))
 
     def teacher(self, *, progress: Progress | None = None) -> Teacher | None:
         """The teacher that the recipe names, trained if it must be and kept open in this process.
@@ -137,7 +138,7 @@ class Proxy:
 
     def train(
         self,
-        target: ArchSpec,
+        target: ArchSpec | Foreign,
         *,
         seed: int,
         checkpoint: Path,
@@ -148,6 +149,8 @@ class Proxy:
         on_inherited: Callable[[float], None] | None = None,
     ) -> float:
         """The validation accuracy of one training of a candidate at the last rung.
+
+        A network of another library keeps its stem and begins with fresh weights; none are written.
 
         An interrupted training goes on from its checkpoint. Where that on record, of this sha256,
         is damaged or gone, it goes on from the one before, or begins anew, and ``on_note`` is told.
@@ -161,7 +164,7 @@ class Proxy:
             SpecError: The candidate is not legal at the proxy.
             StorageError: A file cannot be written.
         """
-        network, share = self.begun(target, seed=seed)
+        network, share, width = self._begun(target, seed=seed)
         if on_inherited and share is not None:
             on_inherited(share)
         dataset = self.dataset(target)
@@ -171,7 +174,7 @@ class Proxy:
             recipe=self.recipe,
             seed=seed,
             plan=self.plan,
-            width=widest(self.spec(target)),
+            width=width,
             device=self.device,
             teacher=self.teacher(),
             checkpoint=checkpoint,
@@ -179,10 +182,28 @@ class Proxy:
             on_point=cast(Any, on_point),  # with a checkpoint there are a path and a digest
             on_note=on_note,
         )
-        if weights is not None and points[-1].epoch == self.recipe.epochs:
+        is_whole = points[-1].epoch == self.recipe.epochs
+        if isinstance(target, ArchSpec) and weights is not None and is_whole:
             texts = header(self.spec(target)) | Preparation.of(dataset).texts()
             write_safetensors(weights, network.state_dict(), metadata=texts, is_alone=True)
         return points[-1].accuracy
+
+    def _begun(
+        self, target: ArchSpec | Foreign, *, seed: int
+    ) -> tuple[nn.Module, float | None, int]:
+        """The network to train, the share of it that is inherited, and its widest stage."""
+        if isinstance(target, ArchSpec):
+            return *self.begun(target, seed=seed), widest(self.spec(target))
+        network = open_foreign(
+            target.name,
+            resolution=self._side(target),
+            num_classes=self.num_classes,
+            seed=derived_seed("weights", self.recipe.seed, seed),
+        ).network
+        return network, None, widest_of(network)
+
+    def _side(self, target: ArchSpec | Foreign) -> int:
+        return self.sides.of(target.resolution.height) if self.sides else self.resolution
 
     def test(
         self, target: ArchSpec, *, weights: Path, quantised: Conditions | None = None

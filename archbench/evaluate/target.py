@@ -128,7 +128,7 @@ class Target:
 
     def measure(
         self,
-        spec: ArchSpec,
+        spec: ArchSpec | Foreign,
         *,
         budget_s: float = SEARCH_BUDGET_S,
         alone: Alone = nullcontext,
@@ -143,7 +143,7 @@ class Target:
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
         measured = self.measure_together(
-            {"candidate": spec}, budget_s=budget_s, alone=alone, on_progress=on_progress
+            {"candidate": self.form(spec)}, budget_s=budget_s, alone=alone, on_progress=on_progress
         )
         return measured["candidate"]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from archbench.analysis.baseline import BASELINES
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, UsageError
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.context import StudyContext
 from archbench.search.jobs import Document, Note, RungReached, TrainJob, TrialJob, time_each
 from archbench.search.preparation import BASELINE_SHARE, prepared
+from archbench.search.preparation_jobs import count_built
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
 from archbench.space import InfeasibleError, choices_for
 from archbench.study.measurement import Measurement
@@ -191,18 +192,32 @@ def budget_seconds(context: StudyContext) -> float:
 
 def _entry(context: StudyContext, name: str) -> dict[str, Any]:
     """What a header keeps of a known network that is to be trained."""
-    spec = context.settings.space.known_network(name).spec
-    is_candidate = choices_for(context.settings.space, spec) is not None
-    return _planned(name, spec, digest=spec.digest if is_candidate else None)
+    space = context.settings.space
+    found = space.known_network(name)
+    if found.spec is None:
+        if context.int8 and not context.has_both:
+            told = f"{name} is a network of another library, which no study trains in int8"
+            raise UsageError(told, place=BASELINES, help="name published networks, or fp32 beside")
+        count_it = partial(count_built, document=found.document)
+        return _planned(name, found.document, counted=context.call(count_it), digest=None)
+    is_candidate = choices_for(space, found.spec) is not None
+    return _of_spec(name, found.spec, digest=found.spec.digest if is_candidate else None)
 
 
-def _planned(name: str, spec: ArchSpec, *, digest: str | None) -> dict[str, Any]:
-    counted = count(spec)
+def _of_spec(name: str, spec: ArchSpec, *, digest: str | None) -> dict[str, Any]:
+    work = count(spec)
+    counted = {key: getattr(work, key) for key in ("params", "macs", "activations")}
+    return _planned(name, spec.to_document(), counted=counted, digest=digest)
+
+
+def _planned(
+    name: str, document: Document, *, counted: Mapping[str, int], digest: str | None
+) -> dict[str, Any]:
     return {
         "name": name,
-        "spec": spec.to_document(),
+        "spec": document,
         "digest": digest,
-        **{key: getattr(counted, key) for key in ("params", "macs", "activations")},
+        **counted,
         "state": "running",
         "accuracy": None,
         "curve": [],
@@ -216,7 +231,7 @@ def _ancestor(context: StudyContext) -> Iterator[dict[str, Any]]:
     """The network from whose weights trainings begin, where it is none of the candidates."""
     about, weights = context.study.header().get("ancestor"), context.proxy.weights
     if weights and about and about["digest"] is None and about["accuracy"] is None:
-        yield _planned(weights.name, as_spec(about["spec"]), digest=None)
+        yield _of_spec(weights.name, as_spec(about["spec"]), digest=None)
 
 
 def _tell_changes(context: StudyContext, names: Sequence[str], wanted: Sequence[str]) -> None:
@@ -270,7 +285,7 @@ def _near(
     found = {}
     for classic in _CLASSICS:
         try:
-            counted = count(context.settings.space.known_network(classic).spec)
+            counted = count(as_spec(context.settings.space.known_network(classic).document))
         except InfeasibleError:
             continue
         value = float(getattr(counted, name))
@@ -300,17 +315,16 @@ def _timed(context: StudyContext, names: Sequence[str]) -> Mapping[str, float]:
     assert target is not None
     known = {one.name: one.latency for one in study.snapshot().references}
     for name in (one for one in names if one not in known):
-        spec = context.settings.space.known_network(name).spec
-        specs: Mapping[str, Document] = {name: spec.to_document()}
+        document = context.settings.space.known_network(name).document
         context.say(f"timing {name}, a known network")
         try:
             taken = context.call(
-                partial(time_each, specs=specs, target=target), timeout_s=_SECONDS_EACH
+                partial(time_each, specs={name: document}, target=target), timeout_s=_SECONDS_EACH
             )
         except ArchbenchError as error:
             context.say(f"{name} could not be timed: {error.message}")
             continue
-        counted = count(spec)
+        counted = count(as_spec(document))
         study.add_reference(name, taken[name], counted.params, counted.macs)
         known |= taken
     found = {name: known[name].value for name in names if name in known}

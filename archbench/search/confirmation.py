@@ -345,7 +345,8 @@ def _time(
         return frozenset()
     numbers = [number for number in _doubt(context).uncertain() if number not in without]
     references = _references(context) if is_first and context.front() else {}
-    specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
+    specs = {str(number): study.trials[number].spec for number in numbers}
+    specs |= {name: spec for name, (spec, *_) in references.items()}
     if not specs:
         return frozenset()
     int8 = [str(number) for number in numbers if study.trials[number].design is not None]
@@ -360,29 +361,34 @@ def _time(
     else:
         for number in numbers:
             study.add_measurement(number, "confirm", measured[str(number)])
-        for name, spec in references.items():
-            counted = count(spec)
-            study.add_reference(name, measured[name], counted.params, counted.macs)
+        for name, (_, params, macs) in references.items():
+            study.add_reference(name, measured[name], params, macs)
     context.tell_front()
     return frozenset(numbers)
 
 
-def _references(context: StudyContext) -> dict[str, Mapping[str, Any]]:
-    """The known networks that were trained; else published ones as the base has it, where legal."""
+def _references(context: StudyContext) -> dict[str, tuple[Mapping[str, Any], int, int]]:
+    """The known networks that were trained; else published ones as the base has it, where legal.
+
+    Each by its name with its parameters and MACs.
+    """
     known = baselines_of(context.study.snapshot())
-    trained = {one.name: one.record.spec for one in known if one.record.proxy_accuracy is not None}
+    trained = {one.name: one for one in known if one.record.proxy_accuracy is not None}
     if trained:
-        own = {one.name for one in known if one.trial is None and one.record.latency is not None}
-        return {name: spec for name, spec in trained.items() if name in own}
-    like, found = context.settings.space.base, dict[str, Mapping[str, Any]]()
+        return {
+            name: (one.record.spec, one.record.params, one.record.macs)
+            for name, one in trained.items()
+            if one.trial is None and one.record.latency is not None
+        }
+    like, found = context.settings.space.base, dict[str, tuple[Mapping[str, Any], int, int]]()
     for name in _REFERENCES:
         document = as_spec(name).to_document()
         document |= {"resolution": like["resolution"], "num_classes": like["num_classes"]}
         try:
-            as_spec(document).resolved()
+            counted = count(as_spec(document))
         except SpecError:
             continue
-        found[name] = document
+        found[name] = document, counted.params, counted.macs
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import NEGATIVE_RESULT, NETWORK_FAULTS, ArchbenchError, fault_text
+from archbench.evaluate.foreign import planned_network
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target, calibrated
 from archbench.models import as_spec
@@ -126,7 +127,7 @@ class TrainJob:
             return not reason
 
         accuracy = self.proxy.train(
-            as_spec(self.spec),
+            planned_network(self.spec),
             seed=self.seed,
             checkpoint=self.checkpoint,
             sha256=self.sha256,
@@ -205,7 +206,7 @@ class TrialJob:
 
     def _measure(self, target: Target, send: Send, *, spec: Document | None = None) -> Measurement:
         told, alone = of_waits(progress_to(send)), partial(_others_held, send)
-        own = as_spec(spec or self.trainings[0].spec)
+        own = planned_network(spec or self.trainings[0].spec)
         return target.measure(own, alone=alone, on_progress=told)
 
     def _quantised(self) -> TrialEnd:
@@ -249,7 +250,7 @@ def time_each(
     told = of_waits(progress_to(send))
     return {
         name: (target.at("int8") if name in int8 else target).measure(
-            as_spec(spec), on_progress=told
+            planned_network(spec), on_progress=told
         )
         for name, spec in specs.items()
     }

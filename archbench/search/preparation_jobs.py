@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 from archbench.evaluate.ancestor import Ancestor, find_ancestor
+from archbench.evaluate.foreign import Foreign, noise, planned_network
 from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import require_backend
+from archbench.measure.macs import count_operators
 from archbench.models import as_spec
 from archbench.progress import of_waits
 from archbench.search.jobs import Document
@@ -58,6 +60,19 @@ def prepare_ancestor(send: Send, *, weights: str, base: Document, download: bool
 def check_ancestor(send: Send, *, ancestor: Ancestor) -> None:
     """Nothing, where the weights of the ancestor are there as they were."""
     ancestor.read()
+
+
+def count_built(send: Send, *, document: Document) -> dict[str, int]:
+    """The counts of a network of another library, which is built for them.
+
+    Raises:
+        UncountedOperatorError: They cannot be had.
+        ArchbenchError: There is no such network.
+    """
+    found = planned_network(document)
+    assert isinstance(found, Foreign)
+    counted = count_operators(found.network, noise(found.resolution, batch=1))
+    return {key: getattr(counted, key) for key in ("params", "macs", "activations")}
 
 
 def price_trial(

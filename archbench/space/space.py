@@ -21,7 +21,7 @@ from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
-from archbench.space.known_network import known_network
+from archbench.space.known_network import KnownNetwork, known_network
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
@@ -168,7 +168,7 @@ class SearchSpace(Selection):
         axes = (axis for axis in self.axes if axis.name == "resolution")
         return {own: self.sides.of(own) for axis in axes if self.sides for own in axis.values}
 
-    def known_network(self, name: str) -> Candidate:
+    def known_network(self, name: str) -> KnownNetwork:
         """A known network as candidates are timed and trained; see the function of this name."""
         return known_network(name, base=self.base, section=self.proxy)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.study import StudyReader
-from archbench.errors import ParkedError, SpaceError
+from archbench.analysis.study import StudyReader, open_study
+from archbench.errors import ParkedError, SpaceError, UsageError
 from archbench.models import count
 from archbench.report.findings import front
 from archbench.report.study_page import study_page
@@ -105,30 +105,56 @@ def test_a_space_that_names_others_when_resumed_says_so(
 
 
 def test_one_that_was_begun_goes_on(tmp_path: Path, data: str) -> None:
-    whole = search(
-        space_file(tmp_path, data, named="[mobilenetv3_small_050]", trials=1),
-        results=tmp_path / "whole",
-        workers=1,
-    )
+    file = space_file(tmp_path, data, named="[mobilenetv3_small_050]", trials=1)
+    where: dict[str, Any] = {"results": tmp_path, "workers": 1}
     kept = baselines.Baselines._keep
 
     def stop(self: baselines.Baselines, number: int, **changes: Any) -> None:
         kept(self, number, **changes)
         raise KeyboardInterrupt
 
-    parts: dict[str, Any] = {"results": tmp_path / "parts", "workers": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baselines.Baselines, "_keep", stop)
         with pytest.raises(ParkedError):
-            search(tmp_path / "toy.yaml", **parts)
-    parked = tmp_path / "parts" / "toy"
-    assert list((parked / "checkpoints").glob("baseline-00-seed-0.checkpoint*"))
-    found = search(tmp_path / "toy.yaml", resume=True, **parts)
+            search(file, **where)
+    (begun,) = open_study(tmp_path / "toy").baselines
+    assert begun.record.state == "running"
+    assert [point.epoch for point in begun.record.curve] == [1]
+    found = search(file, resume=True, **where)
     assert found is not None
-    assert whole is not None
-    (one,), (other,) = found.baselines, whole.baselines
-    assert one.record.proxy_accuracy == other.record.proxy_accuracy
-    assert [p.accuracy for p in one.record.curve] == [p.accuracy for p in other.record.curve]
+    (ended,) = found.baselines
+    assert ended.record.state == "complete"
+    assert ended.record.curve[:1] == begun.record.curve
+    assert [point.epoch for point in ended.record.curve] == [1, 2]
+    assert not list((found.path / "checkpoints").glob("baseline*"))
+
+
+def test_one_of_another_library_is_built_for_the_classes_and_trained(
+    tmp_path: Path, data: str
+) -> None:
+    pytest.importorskip("timm")
+    file = space_file(tmp_path, data, named="[timm:test_resnet, timm:test_resnet@32]", trials=1)
+    file.write_text(file.read_text().replace("macs: min", "latency_ms: min"))
+    found = search(file, results=tmp_path, workers=1)
+    assert found is not None
+    small, large = (one.record for one in found.baselines)
+    assert small.state == large.state == "complete"
+    assert small.spec == {"network": "timm:test_resnet", "resolution": 16, "num_classes": 3}
+    assert small.params == large.params
+    assert small.macs < large.macs
+    assert small.latency is not None
+    assert small.latency.conditions.resolution == (16, 16)
+    assert [one.name for one in found.references()] == ["timm:test_resnet", "timm:test_resnet@32"]
+
+
+@pytest.mark.slow
+def test_one_that_a_library_lacks_ends_the_search_before_its_trials(
+    tmp_path: Path, data: str
+) -> None:
+    pytest.importorskip("timm")
+    file = space_file(tmp_path, data, named="[timm:resnet10x]", trials=1)
+    with pytest.raises(UsageError, match="timm has no network 'resnet10x'"):
+        search(file, results=tmp_path, workers=1)
 
 
 def test_a_network_of_the_space_is_its_first_trial(tmp_path: Path, data: str) -> None:
@@ -157,7 +183,7 @@ search: {{trials: 2, workers: 1, sampler: random, confirm: false}}
     [
         ("[mobilenetv3_smal_050]", "unknown network 'mobilenetv3_smal_050'"),
         ("[levit_128s@big]", "'big' is no side of images in pixels"),
-        ("[timm:resnet10t]", "unknown network 'resnet10t'"),
+        ("[other:levit_128s]", "unknown network 'other:levit_128s'"),
         ("levit_128s", "expected a list of known networks"),
     ],
 )
@@ -186,6 +212,7 @@ def test_where_none_is_named_some_are_chosen_by_their_cost(tmp_path: Path, data:
     assert all(min(counted) <= one.record.macs <= max(counted) for one in found.baselines)
 
 
+@pytest.mark.slow
 def test_a_search_too_short_for_one_trains_none_and_says_so(tmp_path: Path, data: str) -> None:
     heard: list[events.Event] = []
     file = space_file(tmp_path, data, named=None, trials=2)
