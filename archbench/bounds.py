@@ -10,6 +10,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "candidates": (8, 100_000),
     "classes": (1, 1_000_000),
     "epochs": (1, 100_000),
+    "images": (2, 10**9),  # of an epoch
     "image side": (8, 1024),  # of data, which are kept as bytes
     "samples": (1, 10_000),
     "seed": (0, 2**31 - 1),

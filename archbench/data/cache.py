@@ -31,6 +31,7 @@ from archbench.data.source import (
     DataRequest,
     ImageSource,
     Share,
+    may_flip,
     source_of,
 )
 from archbench.digest import sha256_of
@@ -57,7 +58,8 @@ def load(
     A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``shards:PATH``,
     ``cifar10:PATH``, ``cifar100:PATH``, ``imagenette:PATH``, ``imagenet:PATH``, or one from
     outside: that of an entry point, or ``module:PACKAGE.MODULE`` of a module with a ``source``,
-    behind which stands what that takes, or with a torch Dataset, whose name stands there. The
+    behind which stands what that takes, or with a torch Dataset, whose name stands there. With
+    ``,flip=no`` at its end, as ``folder:PATH,flip=no``, no image is mirrored in training. The
     images are squares of ``resolution`` pixels. The seed is that of splits and of synthetic images;
     the same one gives
     the same bytes. The cache is ``cache_folder()`` if no other folder is given. Missing data are
@@ -96,6 +98,7 @@ def request_for(
         seed=seed,
         download=download,
         progress=progress or no_progress,
+        flip=may_flip(name),
     )
 
 
@@ -233,13 +236,14 @@ def _read(path: Path, request: DataRequest) -> DataSet:
         mapped = mmap.mmap(file.fileno(), 0, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     # Notes and description are about the content, not of it.
     kept = ("resolution", "shares", "class_names", "flip", "sha256")
+    flip = document["flip"] = document["flip"] and request.flip
     return DataSet(
         name=request.name,
         resolution=request.resolution,
         class_names=tuple(document["class_names"]),
         description=document["description"],
         digest=sha256_of({key: document[key] for key in kept})[:16],
-        flip=document["flip"],
+        flip=flip,
         notes=tuple(document["notes"]),
         **dict(_splits(mapped, document)),
     )

@@ -84,7 +84,7 @@ def file_list(source: ImageSource, *, request: DataRequest, folder: Path) -> Fil
     make = partial(_make, find=source.find, place=path)
     document, notes = kept(path, _read, make, on_progress=request.progress)
     facts = document["facts"]
-    names, flip = tuple(facts["class_names"]), facts["flip"]
+    names, flip = tuple(facts["class_names"]), facts["flip"] and request.flip
     return FileList(
         class_names=names,
         description=facts["description"],

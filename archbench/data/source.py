@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 Share = Literal["train", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "validation", "test")
+_FLIP = re.compile(r",flip=(\w*)$")
 SOURCES = Registry("archbench.data.sources", "data set", "archbench.data")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRequest:
-    """What is asked of a source, see ``load``; the argument is what stands behind the colon."""
+    """What is asked of a source, see ``load``; the argument is what stands behind the colon.
+
+    Without ``flip`` no image is mirrored, whatever the source says.
+    """
 
     name: str
     argument: str
@@ -33,6 +38,7 @@ class DataRequest:
     seed: int
     download: bool
     progress: Progress
+    flip: bool = True
 
     def path(self, *, what: str) -> Path:
         """The path behind the colon.
@@ -62,12 +68,32 @@ class DataFacts:
 def source_of(name: str) -> tuple[str, str]:
     """What a name of data names: a source, and what stands behind its colon for that.
 
-    >>> source_of("folder:photos"), source_of("module:my_package.my_data:small")
+    >>> source_of("folder:photos,flip=no"), source_of("module:my_package.my_data:small")
     (('folder', 'photos'), ('module:my_package.my_data', 'small'))
     """
-    inner = name.removeprefix(OUTSIDE)
+    inner = _FLIP.sub("", name.removeprefix(OUTSIDE))
+    outside = OUTSIDE if name.startswith(OUTSIDE) else ""
     kind, _, argument = inner.partition(":")
-    return name[: len(name) - len(inner)] + kind, argument
+    return outside + kind, argument
+
+
+def may_flip(name: str) -> bool:
+    """Whether a name of data lets its images be mirrored, where their source does.
+
+    Raises:
+        UsageError: It says neither yes nor no.
+
+    >>> may_flip("folder:photos"), may_flip("folder:letters,flip=no")
+    (True, False)
+    """
+    said = _FLIP.search(name)
+    if said and said[1] not in ("yes", "no"):
+        raise UsageError(
+            f"flip={said[1]} is neither yes nor no",
+            place=name,
+            help="say flip=no where left and right tell classes apart, as of arrows and letters",
+        )
+    return said is None or said[1] == "yes"
 
 
 Sink = Callable[[Share, "np.ndarray", "np.ndarray"], None]

@@ -148,7 +148,19 @@ def folders_called(root: Path, names: Sequence[str]) -> list[Path]:
 
 def has_class_folders(folder: Path) -> bool:
     """Whether there is any folder in a folder, so that it may be one of class folders."""
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder, PassedOver()))
+    return bool(class_folders(folder))
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, none where it is no folder, in the order of their names."""
+    entries = _entries(folder, PassedOver()) if folder.is_dir() else []
+    return [Path(entry.path) for entry in entries if entry.is_dir()]
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is any image in a folder itself, by its suffix."""
+    names = (entry.name for entry in _entries(folder, PassedOver()) if entry.is_file())
+    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in names)
 
 
 def shown(name: str) -> str:

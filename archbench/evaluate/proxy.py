@@ -17,6 +17,7 @@ from archbench.analysis.front import chance_bar
 from archbench.data import DataSet, Split, load
 from archbench.data.image_preparation import Preparation
 from archbench.data.mirror import mirrored_accuracy
+from archbench.data.source import may_flip
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
 from archbench.evaluate.foreign import Foreign, open_foreign, widest_of
@@ -44,7 +45,8 @@ PLAN_BUDGET_S = 4.0
 _STEPS = 6
 _VALIDATED_IMAGES = 256
 _UNEQUAL = 1.5  # times its even share that the commonest class has
-_NO_MIRROR = "proxy.mirror: false in a space, or --no-mirror of train and ablate,"
+_BALANCED = 5.0  # times the images of the rarest class that the commonest has to train on
+_NO_MIRROR = "such as arrows and letters, --data NAME,flip=no switches mirroring off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,24 +281,48 @@ def open_data(
     return _opened(name, resolution)
 
 
-def describe(dataset: "DataSet | Stream", *, mirror: bool = True) -> dict[str, Any]:
+def describe(
+    dataset: "DataSet | Stream", *, mirror: bool = True, balance: bool | None = False
+) -> dict[str, Any]:
     """What a study's header keeps of its data, JSON-able; ``mirror`` is that of the recipe.
 
-    Whether mirrors contradict the labels is asked of images that are held, not of a stream.
+    Whether mirrors contradict the labels is asked of images that are held, not of a stream. Where
+    it is left open whether training is to ``balance`` the classes, they decide; the facts say it.
     """
     chance = max(1 / dataset.num_classes, dataset.majority_share)
+    if balance is None:
+        balance = _ratio(dataset) > _BALANCED
+    balanced = _balanced(dataset) if balance else []
+    notes = [*dataset.notes, *_imbalance(dataset), *balanced, *_mirrors(dataset, mirror)]
     return {
         "data": dataset.name,
         "data_description": dataset.description,
         "data_digest": dataset.digest,
-        "data_notes": [*dataset.notes, *_imbalance(dataset), *_mirrors(dataset, mirror)],
+        "data_notes": notes,
         "num_classes": dataset.num_classes,
         "num_train": len(dataset.train),
         "num_validation": len(dataset.validation),
         "num_test": len(dataset.test),
         "majority": dataset.majority_share,
         "chance": chance,
+        **({"balanced": True} if balance else {}),
     }
+
+
+def _ratio(dataset: "DataSet | Stream") -> float:
+    """How many times the training images of the rarest class the commonest has."""
+    counts = dataset.train.labels.bincount(minlength=dataset.num_classes)
+    return float(counts.max() / counts.min().clamp(min=1))
+
+
+def _balanced(dataset: "DataSet | Stream") -> list[str]:
+    """What is done in training about classes of unequal size."""
+    return [
+        f"the commonest class has {_ratio(dataset):.3g} times the training images of the rarest: "
+        "in the loss each image counts by the inverse square root of the number in its class, in "
+        "accuracies all alike; proxy.balance: false in a space, or --set recipe.balance=false of "
+        "train, switches that off"
+    ]
 
 
 def _imbalance(dataset: "DataSet | Stream") -> list[str]:
@@ -316,6 +342,8 @@ def _imbalance(dataset: "DataSet | Stream") -> list[str]:
 
 def _mirrors(dataset: "DataSet | Stream", mirror: bool) -> list[str]:
     """What a person should know of the mirroring of images, where they are mirrored."""
+    if not may_flip(dataset.name):
+        return ["training mirrors no image, as flip=no says"]
     if not (dataset.flip and mirror):
         return []
     if isinstance(dataset, DataSet) and (found := mirrored_accuracy(dataset)):
@@ -323,9 +351,11 @@ def _mirrors(dataset: "DataSet | Stream", mirror: bool) -> list[str]:
         return [
             f"mirrors contradict the labels: a linear rule is right on {as_is} of the validation "
             f"images and on {mirrored} of their mirrors; where left and right tell classes apart, "
-            f"{_NO_MIRROR} switches mirroring off"
+            f"{_NO_MIRROR}"
         ]
-    return [f"training mirrors images at random; {_NO_MIRROR} switches that off"]
+    return [
+        f"training mirrors images at random; where left and right tell classes apart, {_NO_MIRROR}"
+    ]
 
 
 def teacher_in_words(teacher: Teacher) -> str:
@@ -421,9 +451,10 @@ def price(
     paces = [_pace(spec, proxy=planned, clock=clock) for spec in specs]
     step_seconds, image_seconds = map(statistics.fmean, zip(*paces, strict=True))
     dataset = proxy.dataset(specs[0])  # at other resolutions it is of as many images
-    num_steps = math.ceil(len(dataset.train) / proxy.recipe.batch) * proxy.recipe.epochs
-    num_images = len(dataset.validation) * len(proxy.recipe.rungs)
-    each = num_steps * step_seconds + num_images * image_seconds
+    num_images = proxy.recipe.epoch_images(len(dataset.train))
+    num_steps = math.ceil(num_images / proxy.recipe.batch) * proxy.recipe.epochs
+    num_validated = len(dataset.validation) * len(proxy.recipe.rungs)
+    each = num_steps * step_seconds + num_validated * image_seconds
     if quantised is not None:
         middle = specs[len(specs) // 2]
         network, data, begin = planned.network(middle, seed=0), planned.dataset(middle), clock()

@@ -41,7 +41,7 @@ from archbench.yaml_document import read_setting
 EPOCHS, BATCH = 30, 32
 _SETTINGS = (
     *("peak_rate", "reference_width", "rate_power", "weight_decay", "warmup", "label_smoothing"),
-    *("clip", "shift", "teacher_share"),
+    *("clip", "shift", "teacher_share", "balance"),
 )
 """Fields of the short recipe that have no argument of their own."""
 
@@ -223,14 +223,16 @@ def train_network(
 def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
     """A training with the recipe and the loop of searches."""
     device = request.device
-    recipe = _recipe(request, settings=settings)
+    said = dict(map(_setting, settings))
+    recipe = _recipe(request, said)
     dataset = open_data(
         request.data_name(),
         resolution=request.side(),
         download=request.download,
         progress=request.on_data,
     )
-    data = describe(dataset, mirror=recipe.mirror)
+    data = describe(dataset, mirror=recipe.mirror, balance=said.get("balance"))
+    recipe = replace(recipe, balance=data.get("balanced", False))
     for note in data["data_notes"]:
         request.say(note)
     network, begun = request.network(num_classes=dataset.num_classes)
@@ -273,7 +275,7 @@ def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
     )
 
 
-def _recipe(request: TrainingRequest, *, settings: Sequence[str]) -> Recipe:
+def _recipe(request: TrainingRequest, said: Mapping[str, Any]) -> Recipe:
     """The recipe of searches with a rung at every epoch, and what is set in it.
 
     Raises:
@@ -299,7 +301,7 @@ def _recipe(request: TrainingRequest, *, settings: Sequence[str]) -> Recipe:
         seed=request.seed,
         mirror=request.mirror,
         teacher=request.teacher or "none",
-        **dict(map(_setting, settings)),
+        **said,
     )
 
 
@@ -310,7 +312,12 @@ def _setting(text: str) -> tuple[str, Any]:
     if name not in _SETTINGS:
         raise unknown_name("field of the recipe short", name, _SETTINGS, place=path)
     value = node.plain()
-    if not is_number(value, is_whole=name == "reference_width"):
-        what = "whole number" if name == "reference_width" else "number"
-        raise UsageError(f"{value!r} is no {what}", place=path)
+    if name == "balance":
+        allowed, is_taken = "neither true nor false", isinstance(value, bool)
+    else:
+        is_whole = name == "reference_width"
+        allowed = "no whole number" if is_whole else "no number"
+        is_taken = is_number(value, is_whole=is_whole)
+    if not is_taken:
+        raise UsageError(f"{value!r} is {allowed}", place=path)
     return name, value

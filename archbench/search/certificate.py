@@ -138,7 +138,7 @@ class _CertificateStudy(PlannedStudy):
         sample = sampled(settings, number=wanted.candidates)
         self.start(device=settings.training_device, left=wanted.num_trainings)
         facts = prepared_data(context, settings)
-        proxy = unplanned(settings, num_classes=facts["num_classes"])
+        proxy = unplanned(settings, facts)
         proxy = with_ancestor(context, proxy, settings=settings)
         facts |= teacher_facts(context, proxy)
         specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]

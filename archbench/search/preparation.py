@@ -81,7 +81,7 @@ def prepare(
         context.say("this system hides how much memory a worker holds")
     context.say(f"preparing the data ({settings.data})")
     facts = prepared_data(context, settings)
-    proxy = unplanned(settings, num_classes=facts["num_classes"])
+    proxy = unplanned(settings, facts)
     proxy = with_ancestor(context, proxy, settings=settings)
     facts |= teacher_facts(context, proxy)
     context.say("calibrating, and trying what a trial costs")
@@ -326,6 +326,7 @@ def prepared_data(context: Context, settings: Settings) -> dict[str, Any]:
         sides=settings.space.trained_sides.values(),
         download=settings.download,
         mirror=section.mirror,
+        balance=section.balance,
     )
     for note in facts["data_notes"]:
         context.say(note)
@@ -339,11 +340,13 @@ def data_facts(
     resolution: int,
     download: bool,
     mirror: bool = True,
+    balance: bool | None = False,
     sides: Iterable[int] = (),
 ) -> dict[str, Any]:
     """What a header keeps of the data, which are in the cache then, at further ``sides`` too."""
-    prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides))
-    facts: dict[str, Any] = context.call(partial(prepare, download=download, mirror=mirror))
+    how = {"download": download, "mirror": mirror, "balance": balance}
+    prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides), **how)
+    facts: dict[str, Any] = context.call(prepare)
     return facts
 
 
@@ -356,20 +359,22 @@ def teacher_facts(context: Context, proxy: Proxy) -> dict[str, Any]:
     return {"teacher": facts}
 
 
-def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
-    """The proxy of a search, but for its plan and its ancestor."""
+def unplanned(settings: Settings, facts: Mapping[str, Any]) -> Proxy:
+    """The proxy of a search on data of these facts, but for its plan and its ancestor."""
     section = settings.space.proxy
     return Proxy(
         data=settings.data,
         resolution=section.resolution,
-        num_classes=num_classes,
+        num_classes=facts["num_classes"],
         stem=section.stem,
         num_seeds=section.seeds,
         recipe=Recipe(
             rungs=section.rungs,
             batch=section.batch,
             seed=settings.search.seed,
+            images=section.images,
             mirror=section.mirror,
+            balance=facts.get("balanced", False),
             teacher=section.teacher,
         ),
         plan=Plan(),

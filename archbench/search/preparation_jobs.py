@@ -28,13 +28,14 @@ def prepare_data(
     sides: Sequence[int],
     download: bool,
     mirror: bool,
+    balance: bool | None,
 ) -> dict[str, Any]:
     """What a study's header keeps of the data, which every worker finds in the cache then.
 
     They are there at further ``sides`` too, if any are given, each with its digest.
     """
     load = partial(open_data, name, download=download, progress=progress_to(send))
-    facts = describe(load(resolution=resolution), mirror=mirror)
+    facts = describe(load(resolution=resolution), mirror=mirror, balance=balance)
     if sides:
         facts["prepared"] = [
             {"resolution": side, "data_digest": load(resolution=side).digest}

@@ -145,6 +145,7 @@ _PROXY: Mapping[Any, Any] = {
     "num_test?": _COUNT,
     "num_classes?": _SOME,
     "majority?": _SHARE,
+    "balanced?": bool,
     "resolution?": _SOME,
     "sides?": {"base": _SOME, "step": _SOME},
     "prepared?": [{"resolution": _SOME, "data_digest": str}],

@@ -22,6 +22,7 @@ from archbench.train.step import (
     Feed,
     Teacher,
     Trainer,
+    class_weights,
     derived_seed,
     rate_share,
     seed_network,
@@ -81,14 +82,16 @@ def train(
     require_teacher(teacher, named=recipe.teacher, help=help_)
     where = torch.device(device)
     feed = Feed(dataset, recipe=recipe, seed=seed, device=where)
+    labels, num_classes = dataset.train.labels, dataset.num_classes
     trainer = Trainer(
         network,
         recipe=recipe,
         width=width,
-        num_classes=dataset.num_classes,
+        num_classes=num_classes,
         plan=plan,
         device=where,
         answers=teacher.answers if teacher else None,
+        class_weights=class_weights(labels, num_classes=num_classes) if recipe.balance else None,
     )
     identity = {
         "recipe": recipe.document(),

@@ -26,9 +26,11 @@ class Recipe:
     ``reference_width``. Label smoothing spreads a share of the target over all classes; ``clip`` is
     the largest norm of the whole gradient, ``shift`` the largest random shift as a share of the
     resolution. ``mirror`` is whether images are mirrored at random where the data allow it: photos
-    do, digits do not. The seed decides, with the training's own, the order of the images and their
-    augmentation. For the teacher, whose answers are learnt beside the labels with a share of the
-    loss, see ``archbench.train.teacher``.
+    do, digits do not. An epoch has so many ``images``, the next ones of all, which are shuffled
+    anew each time they are through; None is all of them. Where it is to ``balance``, rarer classes
+    count more in the loss. The seed decides, with the training's own, the order of the images and
+    their augmentation. For the teacher, whose answers are learnt beside the labels with a share of
+    the loss, see ``archbench.train.teacher``.
 
     Raises:
         UsageError: A value is outside its range.
@@ -45,6 +47,8 @@ class Recipe:
     clip: float = 1.0
     shift: float = 0.125
     mirror: bool = True
+    images: int | None = None
+    balance: bool = False
     seed: int = 0
     teacher: str = "none"
     teacher_share: float = 0.5
@@ -56,6 +60,7 @@ class Recipe:
         epochs = f"ascending epochs from 1 to {most:,}, for example 4, 8"
         _check("rungs", self.rungs, ends and ascending, epochs)
         _check("batch", self.batch, 2 <= self.batch <= largest, f"2 to {largest:,}")
+        _check("images", self.images, self.images is None or self.images >= 2, "2 or more")
         _check("reference_width", self.reference_width, self.reference_width >= 1, "1 or more")
         for name, value in vars(self).items():
             if name in {"peak_rate", "clip"}:
@@ -72,6 +77,10 @@ class Recipe:
     def epochs(self) -> int:
         """Epochs of the whole training."""
         return self.rungs[-1]
+
+    def epoch_images(self, num_images: int) -> int:
+        """Images of an epoch, where there are so many to train on."""
+        return min(self.images or num_images, num_images)
 
     def learning_rate(self, width: int) -> float:
         """The peak learning rate of a network whose widest stage has this many channels.
@@ -94,12 +103,16 @@ class Recipe:
         return cls(**{**document, "rungs": tuple(document["rungs"])})
 
     def document(self) -> dict[str, Any]:
-        """The recipe as a JSON-able mapping; a mirror that is on and no teacher are left out."""
+        """The recipe as a JSON-able mapping, without what is as it was before it could be chosen.
+
+        So trainings from before go on.
+        """
         document = {**asdict(self), "rungs": list(self.rungs)}
-        if self.mirror:  # so that trainings from before it could be switched off go on
-            del document["mirror"]
-        if self.teacher == "none":  # so that trainings from before there were any go on
-            del document["teacher"], document["teacher_share"]
+        plain = {"mirror": True, "images": None, "balance": False, "teacher": "none"}
+        for name in [name for name, value in plain.items() if document[name] == value]:
+            del document[name]
+        if "teacher" not in document:
+            del document["teacher_share"]
         return document
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,7 +44,8 @@ class Feed:
         fits = split.images.nbytes < _LARGEST_SHARE_OF_DEVICE * free
         self._images = split.images.to(device) if fits else split.images
         self._labels = split.labels.to(device)
-        self._bounds = batch_bounds(len(split), batch=recipe.batch)
+        self._length = recipe.epoch_images(len(split))
+        self._bounds = batch_bounds(self._length, batch=recipe.batch)
         self._shift = round(recipe.shift * dataset.resolution)
         self._flip = dataset.flip and recipe.mirror
         self._seeds = (recipe.seed, seed)
@@ -66,8 +68,7 @@ class Feed:
         Of an epoch that is gone on with come the steps from the first one, counted from 0, with
         ``moves`` as they stood before it.
         """
-        shuffle = torch.Generator().manual_seed(derived_seed("order", *self._seeds, epoch))
-        order = torch.randperm(len(self._labels), generator=shuffle)
+        order = self._order(epoch)
         moves = moves or self.moves(epoch)
         here = order.to(self._device)
         stored = here if self._images.device == here.device else order
@@ -77,6 +78,15 @@ class Feed:
                 augment(images, generator=moves, shift=self._shift, flip=self._flip),
                 self._labels[here[begin:end]],
             )
+
+    def _order(self, epoch: int) -> Tensor:
+        """The next images of an endless row of passes over all, each in an order of its own."""
+        number, begin, end = len(self._labels), epoch * self._length, (epoch + 1) * self._length
+        passes = []
+        for index in range(begin // number, math.ceil(end / number)):
+            shuffle = torch.Generator().manual_seed(derived_seed("order", *self._seeds, index))
+            passes.append(torch.randperm(number, generator=shuffle))
+        return torch.cat(passes)[begin % number :][: self._length]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +120,7 @@ class Trainer:
 
     The width is that of its widest stage, for the learning rate. The plan's memory format is that
     of the images and the convolutions' weights. ``answers`` gives a teacher's classes (B,) of
-    images (B, 3, H, W).
+    images (B, 3, H, W); ``class_weights`` (K,) are those of the classes in the loss.
     """
 
     def __init__(
@@ -123,6 +133,7 @@ class Trainer:
         plan: Plan,
         device: torch.device,
         answers: Callable[[Tensor], Tensor] | None = None,
+        class_weights: Tensor | None = None,
     ) -> None:
         self._memory_format = torch_memory_format(plan.memory_format)
         self.network = network.to(device).to(memory_format=self._memory_format)
@@ -136,6 +147,7 @@ class Trainer:
         self.plan = plan
         self.device = device
         self._answers = answers
+        self._class_weights = None if class_weights is None else class_weights.to(device)
 
     def step(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
         """Takes one step and gives loss and gradient norm before clipping, on the device.
@@ -177,6 +189,7 @@ class Trainer:
             num_classes=self._num_classes,
             smoothing=self.recipe.label_smoothing,
             teacher_share=self.recipe.teacher_share,
+            weights=self._class_weights,
         )
 
 
@@ -221,13 +234,14 @@ def classification_loss(
     num_classes: int,
     smoothing: float,
     teacher_share: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The mean cross-entropy over the classifiers; with a teacher, hard distillation.
 
     Targets are labels (B,), or probabilities (B, K) where images are mixed; the teacher's answers
     are classes (B,). The first classifier then learns the target and the last the teacher's answer,
     which is not smoothed; a single classifier learns both. Touvron et al. 2021 (arXiv:2012.12877),
-    sec. 4, equation 3.
+    sec. 4, equation 3. The mean over images is by the ``weights`` (K,) of their classes, if any.
 
     Raises:
         UsageError: The network gives another number of logits than there are classes.
@@ -240,11 +254,22 @@ def classification_loss(
             help=f"build it with num_classes {num_classes}",
         )
     if taught is not None:
-        own = F.cross_entropy(heads[0].float(), targets, label_smoothing=smoothing)
-        learnt = F.cross_entropy(heads[-1].float(), taught)
+        own = F.cross_entropy(heads[0].float(), targets, weights, label_smoothing=smoothing)
+        learnt = F.cross_entropy(heads[-1].float(), taught, weights)
         return (1 - teacher_share) * own + teacher_share * learnt
-    losses = [F.cross_entropy(one.float(), targets, label_smoothing=smoothing) for one in heads]
+    learn = partial(F.cross_entropy, target=targets, weight=weights, label_smoothing=smoothing)
+    losses = [learn(one.float()) for one in heads]
     return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+
+def class_weights(labels: Tensor, *, num_classes: int) -> Tensor:
+    """What each class counts in the loss, (K,): the inverse square root of its labels (N,).
+
+    The square root lies between the images as they come and classes that all count alike, for which
+    the frequent ones, and so the plain accuracy, would pay. Mahajan et al. 2018 (arXiv:1805.00932)
+    sample their classes by it.
+    """
+    return labels.bincount(minlength=num_classes).clamp(min=1).rsqrt()
 
 
 def batch_bounds(num_images: int, *, batch: int) -> list[tuple[int, int]]:

@@ -273,6 +273,33 @@ def test_refuses_what_cannot_be_learnt(
     assert str(root) in str(caught.value.place)
 
 
+@pytest.mark.parametrize(
+    ("said", "meant", "message"),
+    [
+        ("above", ["above/photos"], "the data set is a folder in this one"),
+        ("two", ["two/a", "two/b"], "the data set is a folder in this one"),
+        ("above/photos/train", ["above/photos"], "this is only its part to train on"),
+        ("above/photos/train/cat", ["above/photos"], "the images of one class only"),
+        ("plain/cat", ["plain"], "the images of one class only"),
+        ("over", ["over/plain"], "the data set is a folder in this one"),
+    ],
+)
+def test_a_folder_above_or_below_names_the_one_that_is_meant(
+    tmp_path: Path, said: str, meant: list[str], message: str
+) -> None:
+    for home in ("above/photos", "two/a", "two/b"):
+        for seed, part in enumerate(("train", "test")):
+            write_classes(tmp_path / home / part, {"cat": 6, "dog": 6}, seed=seed)
+    for home in ("plain", "over/plain"):
+        write_classes(tmp_path / home, {"cat": 8, "dog": 8})
+    with pytest.raises(DataError, match=message) as caught:
+        _load(tmp_path / said)
+    listed = " or ".join(f"folder:{tmp_path / one}" for one in meant)
+    assert caught.value.help == f"say {listed}"
+    for one in meant:
+        assert _load(tmp_path / one).class_names == ("cat", "dog")
+
+
 def test_refuses_a_class_whose_files_are_all_broken_and_keeps_nothing(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
     for path in (root / "cat").iterdir():

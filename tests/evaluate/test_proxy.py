@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from archbench.data import Split
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy, describe
 from archbench.models.network import as_spec
@@ -155,6 +156,26 @@ def test_what_mirrors_and_unequal_classes_do_is_told(proxy: Proxy) -> None:
     assert "is right on 99.2 % of the validation images" in facts["data_notes"][-2]
     assert "mirrors images at random" in facts["data_notes"][-1]
     assert not any("mirror" in note for note in describe(unequal, mirror=False)["data_notes"])
+
+
+def test_classes_that_differ_by_more_than_five_times_are_balanced(proxy: Proxy) -> None:
+    dataset = proxy.dataset(as_spec(SPEC))
+    assert "balanced" not in describe(dataset, balance=None), "as many of each"
+    labels = torch.tensor([0] * 3 + [1] * 16 + [2] * 16)
+    train = Split(dataset.train.images[: len(labels)], labels)
+    facts = describe(replace(dataset, train=train), balance=None)
+    assert facts["balanced"] is True
+    assert any("has 5.33 times the training images of the rarest" in n for n in facts["data_notes"])
+    assert "balanced" not in describe(replace(dataset, train=train), balance=False)
+
+
+def test_a_name_can_switch_mirrors_off(proxy: Proxy) -> None:
+    asked = replace(proxy, data=f"{proxy.data},flip=no")
+    one, other = (each.dataset(as_spec(SPEC)) for each in (proxy, asked))
+    assert (one.flip, other.flip) == (True, False)
+    assert one.digest != other.digest
+    assert one.train.images.equal(other.train.images)
+    assert describe(other)["data_notes"][-1] == "training mirrors no image, as flip=no says"
 
 
 def _damage(file: Path) -> None:

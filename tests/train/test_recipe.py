@@ -48,7 +48,9 @@ def test_width_must_be_positive() -> None:
         Recipe().learning_rate(0)
 
 
-def test_a_mirror_that_is_on_leaves_documents_as_they_were() -> None:
-    assert "mirror" not in Recipe().document()
+def test_what_is_as_it_always_was_leaves_documents_as_they_were() -> None:
+    assert not {"mirror", "images", "balance", "teacher"} & Recipe().document().keys()
+    asked = Recipe(images=500, balance=True)
+    assert Recipe.from_document(asked.document()) == asked
     off = Recipe(mirror=False)
     assert Recipe.from_document(off.document()) == off

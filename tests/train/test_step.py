@@ -17,6 +17,7 @@ from archbench.train.step import (
     Feed,
     FlatParameters,
     batch_bounds,
+    class_weights,
     decayed_and_others,
     derived_seed,
     rate_share,
@@ -137,6 +138,35 @@ def test_epoch_shows_every_image_once_with_its_label() -> None:
 @pytest.mark.parametrize("other", [{"epoch": 4}, {"seed": 1}, {"recipe": Recipe(batch=8, seed=1)}])
 def test_epochs_and_seeds_differ(other: dict[str, Any]) -> None:
     assert not torch.equal(_epoch(3), _epoch(**{"epoch": 3, **other}))
+
+
+def test_epochs_of_fewer_images_walk_through_all_of_them() -> None:
+    dataset = tiny_dataset()
+
+    def seen(images: int | None, epochs: int) -> list[int]:
+        recipe = Recipe(batch=8, shift=0.0, images=images)
+        feed = Feed(dataset, recipe=recipe, seed=0, device=CPU)
+        return [
+            sum(image.flatten().tolist())
+            for epoch in range(epochs)
+            for batch, _ in feed.epoch(epoch)
+            for image in batch
+        ]
+
+    assert seen(20, 12) == seen(None, 5), "240 images, in the same order"
+    assert seen(500, 1) == seen(None, 1), "no epoch is more than all"
+
+
+def test_rarer_classes_weigh_more_by_the_square_root() -> None:
+    labels = torch.tensor([0] * 16 + [1] * 4 + [2])
+    assert class_weights(labels, num_classes=4).tolist() == [0.25, 0.5, 1.0, 1.0]
+    weights = class_weights(labels, num_classes=4)
+    images, labels = tiny_batch()
+    network = tiny_network(dropout=0.0)
+    expected = [F.cross_entropy(o, labels, weights, label_smoothing=0.05) for o in network(images)]
+    trainer = tiny_trainer(network, class_weights=weights)
+    loss, _ = trainer.step(images, labels, share=1.0)
+    assert float(loss) == pytest.approx((expected[0] + expected[1]).item() / 2)
 
 
 def test_one_training_image_is_refused() -> None:

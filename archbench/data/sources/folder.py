@@ -1,6 +1,7 @@
 """Photographs of the user's own: one folder per class, with or without ``train/`` and ``val/``."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from archbench.data.source import (
 from archbench.data.tree import (
     PassedOver,
     Tree,
+    class_folders,
     folders_called,
+    has_images,
     items_of,
     look_alike,
     shown,
@@ -65,6 +68,7 @@ def source(request: DataRequest) -> ImageSource:
             place=str(root),
             help=f"{LAYOUT}; or use cluttered_digits, which is built in",
         )
+    _check_level(root)
     trees, remarks = _trees(root)
     _check(trees)
     marks = {
@@ -74,6 +78,46 @@ def source(request: DataRequest) -> ImageSource:
     settings = {"recipe": RECIPE, "decoding": DECODING, "trees": marks}
     make = partial(_make, root=root, trees=trees, remarks=remarks)
     return source_of_files(settings, make, request)
+
+
+def _check_level(root: Path) -> None:
+    """Refuses a folder above or below the one that is meant, and names that.
+
+    Raises:
+        DataError: It is one of those.
+    """
+    root = root.resolve() if root.name in ("", "..") else root
+    inside, above = class_folders(root), root.parent
+    message, meant = "the data set is a folder in this one", _data_sets(root, inside)
+    with suppress(PermissionError):  # what lies beside it may be others'
+        beside = [folder for folder in class_folders(above) if folder.name != root.name]
+        if inside and root.name.casefold() in FOLDERS["train"] and _has_parts(above):
+            message, meant = "this is only its part to train on", [above]
+        elif not inside and has_images(root) and any(map(has_images, beside)):
+            is_part = any(above.name.casefold() in names for names in FOLDERS.values())
+            meant = [above.parent if is_part else above]
+            message = "this folder holds the images of one class only"
+    if meant:
+        raise DataError(
+            message,
+            place=str(root),
+            help=f"say {' or '.join(f'folder:{folder}' for folder in meant[:5])}",
+        )
+
+
+def _data_sets(root: Path, inside: Sequence[Path]) -> Sequence[Path]:
+    """The folders in one of no parts that all have train/; or the only one, of class folders."""
+    if not inside or any(folders_called(root, names) for names in FOLDERS.values()):
+        return []
+    if all(folders_called(folder, FOLDERS["train"]) for folder in inside):
+        return inside
+    is_one = len(inside) == 1 and len(class_folders(inside[0])) > 1
+    return inside if is_one and not has_images(inside[0]) else []
+
+
+def _has_parts(root: Path) -> bool:
+    """Whether there are class folders to validate or to test on, beside those to train on."""
+    return any(folders_called(root, FOLDERS[share]) for share in HELD_OUT)
 
 
 def _trees(root: Path) -> tuple[dict[Share, Tree], list[str]]:
