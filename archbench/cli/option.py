@@ -14,6 +14,7 @@ from archbench.command_line import RESULTS as RESULTS_FOLDER
 from archbench.command_line import command_line
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
+_LATENCY = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 FILE = click.Path(path_type=Path, dir_okay=False)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
@@ -99,6 +100,15 @@ def time(text: str) -> float:
     if total is None:
         raise click.BadParameter(f"{text!r} is not a time such as 90s, 20m or 1h30m")
     return total
+
+
+def milliseconds(text: str) -> float:
+    """Milliseconds of ``5``, ``5ms`` or ``0.1s``."""
+    found = _LATENCY.fullmatch(text.strip().lower())
+    number = float(found[1]) * (1e3 if found[2] == "s" else 1.0) if found else 0.0
+    if not 0 < number < LARGEST:
+        raise click.BadParameter(f"{text!r} is not a latency such as 5 or 5ms")
+    return number
 
 
 def _whole(text: str, *, name: str) -> int:

@@ -141,14 +141,16 @@ def source_of_files(
     settings: Mapping[str, Any],
     make: Callable[[Sink, DataRequest], FilesFound],
     request: DataRequest,
+    *,
+    shares: Callable[[], Mapping[Share, Sequence[Item]]],
 ) -> ImageSource:
-    """A source of which ``make`` gathers the files."""
+    """A source of which ``make`` gathers the files, those of its ``shares``."""
 
     def find() -> FilesFound:
         return make(lambda *images: None, replace(request, resolution=_COMPARED_AT))
 
     settings = {**settings, "gathering": RECIPE}
-    return ImageSource(settings, lambda sink: make(sink, request).facts, find)
+    return ImageSource(settings, lambda sink: make(sink, request).facts, find, shares)
 
 
 def drawn(given: Mapping[Share, Sequence[Item]], *, seed: int) -> dict[Share, Sequence[Item]]:

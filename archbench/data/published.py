@@ -105,12 +105,11 @@ def cifar_source(request: DataRequest, *, kind: Literal["CIFAR10", "CIFAR100"]) 
     files = sorted(path for path in place.iterdir() if path.is_file())
     marks = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     settings = {"recipe": RECIPE, "place": str(place.resolve()), "files": marks}
-    return ImageSource(
-        settings=settings, make=lambda sink: _make_cifar(sink, request, root, published)
-    )
+    make = partial(_make_cifar, request=request, root=root, published=published)
+    return ImageSource(settings, make, side=SIDE)
 
 
-def _make_cifar(sink: Sink, request: DataRequest, root: Path, published: Any) -> DataFacts:
+def _make_cifar(sink: Sink, *, request: DataRequest, root: Path, published: Any) -> DataFacts:
     _check_files(root / published.base_folder, published)
     train, test = (published(root, train=is_train) for is_train in (True, False))
     labels = np.asarray(train.targets, dtype=np.int64)
@@ -213,7 +212,8 @@ def unpacked(
         )
         return found.with_facts(facts)
 
-    return source_of_files(settings, make, request)
+    shares = partial(_shares, trees, seed=request.seed)
+    return source_of_files(settings, make, request, shares=shares)
 
 
 def _shares(trees: Mapping[str, Tree], *, seed: int) -> dict[Share, list[Item]]:

@@ -123,9 +123,12 @@ class ImageSource:
     ``settings`` are all that the images depend on beside resolution and seed, as JSON values: the
     number of the way in which they are made (``recipe``), and a fingerprint of the files.
     ``find`` gives the files themselves where the images lie in such: those whose images ``make``
-    makes, whatever the resolution.
+    makes, whatever the resolution; ``shares`` gives those that are looked through for it, at once.
+    The ``side`` in pixels is that of images that all lie at one.
     """
 
     settings: Mapping[str, Any]
     make: Callable[[Sink], DataFacts]
     find: Callable[[], FilesFound] | None = None
+    shares: Callable[[], Mapping[Share, Sequence[Item]]] | None = None
+    side: int | None = None

@@ -1,12 +1,9 @@
-"""What accuracy is taken on, one for all candidates of a study; and what will a trial cost?"""
+"""What accuracy is taken on, one for all candidates of a study?"""
 
-import math
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -14,7 +11,7 @@ import torch
 from torch import nn
 
 from archbench.analysis.front import chance_bar
-from archbench.data import DataSet, Split, load
+from archbench.data import DataSet, load
 from archbench.data.image_preparation import Preparation
 from archbench.data.mirror import mirrored_accuracy
 from archbench.data.source import may_flip
@@ -22,7 +19,6 @@ from archbench.errors import MissingError, StorageError
 from archbench.evaluate.ancestor import Ancestor
 from archbench.evaluate.foreign import Foreign, open_foreign, widest_of
 from archbench.evaluate.quantised import int8_accuracy
-from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.models.rewrite import Sides
 from archbench.models.weights.header import header
@@ -32,7 +28,6 @@ from archbench.study.measurement import Conditions
 from archbench.study.trial import CurvePoint, QuantisedAccuracy
 from archbench.train.checkpoint import read_checkpoint, read_tensors, remove_checkpoints
 from archbench.train.loop import accuracy, train
-from archbench.train.plan import choose_plan, common_plan
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher, derived_seed
 from archbench.train.teacher import teacher_for
@@ -41,9 +36,6 @@ if TYPE_CHECKING:
     from archbench.data.stream import Stream
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
-PLAN_BUDGET_S = 4.0
-_STEPS = 6
-_VALIDATED_IMAGES = 256
 _UNEQUAL = 1.5  # times its even share that the commonest class has
 _BALANCED = 5.0  # times the images of the rarest class that the commonest has to train on
 _NO_MIRROR = "such as arrows and letters, --data NAME,flip=no switches mirroring off"
@@ -391,108 +383,3 @@ def _usable(path: Path, *, sha256: str | None, on_note: Callable[[str], None]) -
         remove_checkpoints(path)
         return None
     return sha256 if found is None or found.sha256 == sha256 else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """What one trial costs one worker, on average over the candidates tried.
-
-    The latency takes 0 seconds where it is not measured; in ``training_seconds`` are all trainings
-    of a trial, by the plan, with their validations, and what it takes to quantise their networks
-    where they are to be int8.
-    """
-
-    plan: Plan
-    latency_seconds: float
-    step_seconds: float
-    training_seconds: float
-    tried: int
-
-    @property
-    def seconds(self) -> float:
-        """The whole trial."""
-        return self.latency_seconds + self.training_seconds
-
-
-def price(
-    specs: Sequence[ArchSpec],
-    *,
-    proxy: Proxy,
-    latency_seconds: float = 0.0,
-    quantised: Conditions | None = None,
-    plan: Plan | None = None,
-    plan_budget_s: float = PLAN_BUDGET_S,
-    clock: Callable[[], float] = time.monotonic,
-) -> Price:
-    """The cost of a trial and the plan of all trainings, from candidates that are really tried.
-
-    Best they are of different sizes. Timing one takes ``latency_seconds``; a plan that is not given
-    is the fastest, which takes so many seconds for each candidate to find. One is quantised under
-    the conditions of int8 where there are any.
-
-    Raises:
-        ArchbenchError: A candidate cannot be built or trained.
-    """
-    require_device(proxy.device)
-    plan = plan or common_plan(
-        [
-            choose_plan(
-                proxy.network(spec, seed=0),
-                proxy.dataset(spec),
-                width=widest(proxy.spec(spec)),
-                recipe=proxy.recipe,
-                device=proxy.device,
-                budget_s=plan_budget_s,
-            )
-            for spec in specs
-        ]
-    )
-    planned = replace(proxy, plan=plan)
-    paces = [_pace(spec, proxy=planned, clock=clock) for spec in specs]
-    step_seconds, image_seconds = map(statistics.fmean, zip(*paces, strict=True))
-    dataset = proxy.dataset(specs[0])  # at other resolutions it is of as many images
-    num_images = proxy.recipe.epoch_images(len(dataset.train))
-    num_steps = math.ceil(num_images / proxy.recipe.batch) * proxy.recipe.epochs
-    num_validated = len(dataset.validation) * len(proxy.recipe.rungs)
-    each = num_steps * step_seconds + num_validated * image_seconds
-    if quantised is not None:
-        middle = specs[len(specs) // 2]
-        network, data, begin = planned.network(middle, seed=0), planned.dataset(middle), clock()
-        int8_accuracy(network, data, split=data.validation, conditions=quantised)
-        each += clock() - begin
-    return Price(
-        plan=plan,
-        latency_seconds=latency_seconds,
-        step_seconds=step_seconds,
-        training_seconds=proxy.num_seeds * each,
-        tried=len(specs),
-    )
-
-
-def _pace(spec: ArchSpec, *, proxy: Proxy, clock: Callable[[], float]) -> tuple[float, float]:
-    """Seconds of a training step after the first, and of an image of the validation, tried out."""
-    dataset = proxy.dataset(spec)
-    slice_ = replace(
-        dataset,
-        train=_first(dataset.train, _STEPS * proxy.recipe.batch),
-        validation=_first(dataset.validation, _VALIDATED_IMAGES),
-    )
-    ends: list[float] = []
-    train(
-        proxy.network(spec, seed=0),
-        slice_,
-        recipe=replace(proxy.recipe, rungs=(1,)),
-        seed=0,
-        plan=proxy.plan,
-        width=widest(proxy.spec(spec)),
-        device=proxy.device,
-        teacher=proxy.teacher(),
-        on_progress=lambda step, steps: ends.append(clock()),
-    )
-    validated = clock() - ends[-1]
-    steps = [b - a for a, b in pairwise(ends)] or [validated]
-    return statistics.median(steps), validated / len(slice_.validation)
-
-
-def _first(split: Split, count: int) -> Split:
-    return replace(split, images=split.images[:count], labels=split.labels[:count])

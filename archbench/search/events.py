@@ -32,7 +32,7 @@ class Prepared:
     steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``, and
     the known networks beside the candidates at most ``baseline_seconds`` more. Their names are None
     where they are to be chosen.
-    ``sources`` says what was taken from each earlier study.
+    ``sources`` says what was taken from each earlier study, ``plan`` what was planned, in lines.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Prepared:
     baselines: tuple[str, ...] | None = ()
     baseline_seconds: float = 0.0
     sources: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,14 @@ from archbench.command_line import command_line
 from archbench.data.source import source_of
 from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
-from archbench.evaluate.proxy import Price, Proxy
+from archbench.evaluate.price import Price
+from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.quantised import quantisation_of
 from archbench.evaluate.target import Target
 from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
 from archbench.search import events
+from archbench.search.affordable import require_time
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.inheritance import require_ancestor, with_ancestor
@@ -48,7 +50,6 @@ _NEEDED = (
 )
 _PRICED = 3
 _TIMED = 5  # of which the fastest and the slowest are the anchors
-_SLOWEST = 3.0  # times the mean trial
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
 
@@ -98,9 +99,10 @@ def prepare(
         int8=settings.int8,
     )
     target, price = context.call(function, timeout_s=timeout_s * _PRICED)
-    if (slowest_s := price.seconds * _SLOWEST) > timeout_s:
-        told = f"a trial may take {slowest_s:.0f} s and is ended after {timeout_s:g} s"
-        context.warn(f"{told}: give more time, search.timeout in the space")
+    seconds, num_train = price.seconds, facts["num_train"]
+    workers = context.workers
+    if told := require_time(settings, seconds=seconds, workers=workers, num_train=num_train):
+        context.warn(told)
     header = _header(settings, environment=context.environment) | {
         "feasible_share": share.value,
         "feasible_low": share.low,
@@ -213,6 +215,7 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         baselines=names,
         baseline_seconds=beside_s,
         sources=sources,
+        plan=context.plan,
         **{key: header[key] for key in _PREPARED},
     )
 

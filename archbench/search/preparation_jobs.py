@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from archbench.data.look import Look, look_at
 from archbench.evaluate.ancestor import Ancestor, find_ancestor
 from archbench.evaluate.foreign import Foreign, noise, planned_network
-from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
+from archbench.evaluate.price import Price, image_seconds, most_macs_per_second, price
+from archbench.evaluate.proxy import Proxy, describe, open_data, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import require_backend
 from archbench.measure.macs import count_operators
@@ -44,6 +46,21 @@ def prepare_data(
         listed = ", ".join(f"{side} px" for side in sorted(sides))
         facts["data_notes"] += [f"images are prepared at {listed}, as resolutions of training"]
     return facts
+
+
+def look_at_data(send: Send, *, name: str, resolution: int, download: bool) -> Look:
+    """What is seen of the data before their images are decoded."""
+    return look_at(name, resolution=resolution, download=download, progress=progress_to(send))
+
+
+def try_images(send: Send, *, specs: Sequence[Document], proxy: Proxy) -> tuple[float, float]:
+    """Seconds of learning from an image and of validating one, the mean over these candidates."""
+    return image_seconds([as_spec(spec) for spec in specs], proxy=proxy)
+
+
+def try_machine(send: Send) -> float:
+    """MACs that this machine computes in a second at best, on the threads of a worker."""
+    return most_macs_per_second()
 
 
 def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:

@@ -1,7 +1,8 @@
 """Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from archbench.search.context import StudyContext
 from archbench.search.earlier import earlier_anchors, known_plan, read_earlier
 from archbench.search.growth import as_begun, grow
 from archbench.search.optuna_view import quiet_optuna
+from archbench.search.planning import plan_search
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
-from archbench.search.settings import settings_of, space_of
+from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
@@ -35,6 +37,7 @@ def search(
     trials: int | None = None,
     epochs: int | None = None,
     time_limit_s: float | None = None,
+    hours: float | None = None,
     name: str | None = None,
     results: str | Path = "results",
     resume: bool = False,
@@ -70,8 +73,10 @@ def search(
     ``trials`` are those that the study shall have, those before it was resumed and those stopped
     early included. In their place may stand ``epochs``: trained in all, after which no trial is
     begun, so that what is not spent on hopeless candidates goes to others. After ``time_limit_s``
-    seconds of this run no trial is begun; those that run end. By default there is a worker, a trial
-    at a time, for each group of cores of the target's threads. The pruner ``none`` stops nothing.
+    seconds of this run no trial is begun; those that run end. Where there are ``hours``, a new
+    search is planned to take about as long: see ``archbench.search.planning``. By default there is
+    a worker, a trial at a time, for each group of cores of the target's threads. The pruner
+    ``none`` stops nothing.
 
     Missing data are fetched from their home only where ``download``. ``confirm_budget`` is ``20%``
     of the search's time, or a time such as ``10m``, that may be spent on training uncertain
@@ -102,12 +107,13 @@ def search(
             place="--retry-failed",
             help="add --resume",
         )
-    settings = settings_of(
-        space,
-        {
+    asked = partial(
+        settings_of,
+        said={
             "trials": trials,
             "epochs": epochs,
             "time_limit_s": time_limit_s,
+            "hours": hours,
             "workers": workers,
             "seed": seed,
             "sampler": sampler,
@@ -121,6 +127,7 @@ def search(
         confirm_budget=confirm_budget,
         sources=sources,
     )
+    settings = asked(space)
     quiet_optuna()
     command = study_folder.resume_command(settings.path)
     with (
@@ -131,21 +138,26 @@ def search(
     ):
         if resume:
             _resume(context, retry_failed=retry_failed)
-        elif not _begin(context, dry_run=dry_run):
+        elif not _begin(context, asked, dry_run=dry_run):
             return None
     return open_study(settings.path)
 
 
-def _begin(context: StudyContext, *, dry_run: bool) -> bool:
+def _begin(
+    context: StudyContext, asked: Callable[[SearchSpace], Settings], *, dry_run: bool
+) -> bool:
     """A new study, searched; False after a dry run."""
     settings = context.settings
     if not dry_run:
         study_folder.refuse_existing(settings.path)
         study_folder.require_writable(settings.path.parent)
+    context.start(settings.num_workers(left=settings.search.trials))
+    if settings.search.hours is not None:
+        plan_search(context, asked=asked)
+        settings = context.settings
     for path in settings.sources:
         context.say(f"reading the study {path}")
     earlier = [read_earlier(path, space=settings.space) for path in settings.sources]
-    context.start(settings.num_workers(left=settings.search.trials))
     prepare(context, plan=known_plan(context, earlier), anchors=earlier_anchors(context, earlier))
     start = warm_start(context, earlier, dry_run=dry_run)
     sources = tuple(map(source_in_words, start.sources))

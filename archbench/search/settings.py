@@ -176,6 +176,7 @@ def _options(
     options = {
         "data": data,
         **{key: said.get(key) for key in ("trials", "epochs", "seed", "sampler", "pruner")},
+        "hours": None if said.get("hours") is None else f"{said['hours']:g}",
         "name": name,
         "confirm-budget": confirm_budget,
         "time": None if limit is None else f"{limit:.3f}".rstrip("0").rstrip(".") + "s",

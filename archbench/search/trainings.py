@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate.proxy import Price, Proxy
+from archbench.evaluate.price import Price
+from archbench.evaluate.proxy import Proxy
 from archbench.progress import Progress
 from archbench.search import events
 from archbench.search.context import Context

@@ -28,10 +28,11 @@ class WrittenAxis:
 
 def read_root(
     text: str, *, source: str, overrides: Sequence[str]
-) -> tuple[Node, dict[str, Node], str]:
+) -> tuple[Node, dict[str, Node], str, frozenset[str]]:
     """The mapping of a space file, what is set from outside, and the text that says both.
 
-    What is set of a section is in the mapping already; what is left are paths.
+    What is set of a section is in the mapping already; what is left are paths. Last come the keys
+    of all that is set.
 
     Raises:
         SpaceError: It is no mapping, a key is unknown, or a setting cannot be written.
@@ -52,7 +53,7 @@ def read_root(
             members[head] = _with_setting(members.get(head), key, node)
         else:
             paths[key] = node
-    return Node(members, root.place), paths, text
+    return Node(members, root.place), paths, text, frozenset(settings)
 
 
 def read_axes(

@@ -184,11 +184,13 @@ class SearchSection:
     the candidates that is trained to the end whatever the rule says, to measure what it loses.
     ``trials`` counts those stopped early, too; where only ``epochs`` is written, it is as many.
     After ``epochs`` trained in all, or ``time_limit_s``, no candidate is begun; after ``timeout_s``
-    one candidate's evaluation is ended. ``workers`` is None for as many as the machine serves.
-    ``confirm`` is whether uncertain candidates are timed and trained again at the end: False does
-    neither; True spends up to a fifth of the search's time on training; a number is another share
-    of it (0 only times). ``certify`` is whether a new search begins with a certificate of its
-    proxy: ``auto`` where the search is many times as long, ``always`` or ``never``.
+    one candidate's evaluation is ended. Where there are ``hours``, a new search is planned to take
+    about as long, see ``archbench.search.planning``. ``workers`` is None for as many as the machine
+    serves. ``confirm`` is whether uncertain candidates are timed and trained again at the end:
+    False does neither; True spends up to a fifth of the search's time on training; a number is
+    another share of it (0 only times). ``certify`` is whether a new search begins with a
+    certificate of its proxy: ``auto`` where the search is many times as long, ``always`` or
+    ``never``.
     """
 
     sampler: Annotated[str, _entry] = "cost_aware"
@@ -197,6 +199,7 @@ class SearchSection:
     trials: Annotated[int, _whole("trials")] = 40
     epochs: Annotated[int | None, _whole("trained epochs")] = None
     time_limit_s: Annotated[float | None, _duration] = None
+    hours: Annotated[float | None, _positive] = None
     seed: Annotated[int, _whole("seed")] = 0
     workers: Annotated[int | None, _whole("workers")] = None
     timeout_s: Annotated[float, _duration] = 600.0

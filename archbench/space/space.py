@@ -75,6 +75,8 @@ class SearchSpace(Selection):
     ``source`` is the file of the text, for messages; its stem is the name of the space, and of its
     candidates, where none is given. Overrides are texts ``PATH=VALUE``: a section's key, a place of
     the base, or an axis; they are written at the end of ``text``, which makes this space again.
+    ``overridden`` are the keys of all that was set so. A resolution that is set to several leaves
+    the base at the largest, where its own is none of them.
     ``question``, the first comment of the file, is the one that the space answers. ``require`` are
     the requirements as written and the limits that are arithmetic; ``limits`` of costs are hard.
     Where the resolution is an axis, ``sides`` say at which each candidate is trained. The
@@ -95,13 +97,15 @@ class SearchSpace(Selection):
     def __init__(
         self, text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
     ) -> None:
-        root, settings, self.text = read_root(text, source=source, overrides=overrides)
+        root, settings, self.text, self.overridden = read_root(
+            text, source=source, overrides=overrides
+        )
         members = root.entries(noun="key")
         stem = Path(source).name.removesuffix(".yaml").removesuffix(".yml")
         self._source = source
         self.name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
         self.question = first_comment(text)
-        base = read_base(root)
+        base = _with_side(read_base(root), settings.get("resolution"))
         axes, fixed = read_axes(members, settings)
         required = read_requirements(members.get("require"))
         for section, read in SECTIONS.items():
@@ -377,6 +381,15 @@ def _folder() -> Path:
     package = Path(archbench.__file__).parent
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent / "search_spaces"
+
+
+def _with_side(base: Mapping[str, Any], said: Node | None) -> Mapping[str, Any]:
+    """A base at the largest of the sides that are said, unless it is at one of them."""
+    sides = said.plain() if said else None
+    if not isinstance(sides, list) or base["resolution"] in sides:
+        return base
+    is_whole = all(type(side) is int for side in sides)
+    return {**base, "resolution": max(sides)} if sides and is_whole else base
 
 
 def _check_sides(axis: Axis, sides: Sides) -> None:

@@ -39,6 +39,18 @@ _OF_A_CONFIRMATION = {
     type=option.time,
     help="Begin no trial after this time: 90s, 20m, 1h30m.",
 )
+@click.option(
+    "--hours",
+    type=option.finite(0, is_open=True),
+    help="Plan a new search for so many hours: resolution, images, epochs and trials.",
+)
+@click.option(
+    "--latency",
+    "latency_ms",
+    metavar="MS",
+    type=option.milliseconds,
+    help="Train no candidate that is slower, in ms: 5 or 5ms.",
+)
 @option.SET
 @option.DATA
 @option.DOWNLOAD
@@ -90,6 +102,7 @@ def command(
     space: str,
     *,
     overrides: tuple[str, ...],
+    latency_ms: float | None,
     earlier: tuple[str, ...],
     confirm: bool,
     results: Path,
@@ -106,6 +119,8 @@ def command(
 
     if confirm:
         return _confirmed(space, results=results, **how)
+    if latency_ms is not None:
+        overrides = (*overrides, f"limits.latency_ms={latency_ms:g}")
     progress = SearchProgress()
     hidden = events.Prepared if how["dry_run"] else None  # then it is the result
     with shown(progress, hidden=hidden) as listener:
@@ -158,5 +173,5 @@ def _show_plan(progress: SearchProgress) -> None:
     found = progress.prepared
     assert found is not None, "a dry run ends with the preparation"
     document = {"schema": PLAN_SCHEMA, **asdict(found), "path": str(found.path)}
-    text = Code("\n".join(preparation(found, now=datetime.now())))
+    text = Code("\n".join([*found.plan, *preparation(found, now=datetime.now())]))
     console.tell(Finding(document, [text], option.typed_command("--dry-run")))

@@ -25,6 +25,7 @@ from archbench.data.source import (
     Sink,
 )
 from archbench.data.tree import (
+    Item,
     PassedOver,
     Tree,
     class_folders,
@@ -77,7 +78,8 @@ def source(request: DataRequest) -> ImageSource:
     }
     settings = {"recipe": RECIPE, "decoding": DECODING, "trees": marks}
     make = partial(_make, root=root, trees=trees, remarks=remarks)
-    return source_of_files(settings, make, request)
+    shares = partial(_shares, trees, seed=request.seed)
+    return source_of_files(settings, make, request, shares=shares)
 
 
 def _check_level(root: Path) -> None:
@@ -189,6 +191,11 @@ def _names(names: Sequence[str], found: Tree) -> str:
     return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+def _shares(trees: Mapping[Share, Tree], *, seed: int) -> Mapping[Share, Sequence[Item]]:
+    names = tuple(trees["train"].classes)
+    return drawn({share: items_of(found, names) for share, found in trees.items()}, seed=seed)
+
+
 def _make(
     sink: Sink,
     request: DataRequest,
@@ -198,8 +205,7 @@ def _make(
     remarks: list[str],
 ) -> FilesFound:
     names = tuple(trees["train"].classes)
-    given = {share: items_of(found, names) for share, found in trees.items()}
-    found = gather(sink, drawn(given, seed=request.seed), request)
+    found = gather(sink, _shares(trees, seed=request.seed), request)
     check_readable(found, names, root)
     origin = [
         f"{share} is {trees[share].root.name}/"

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +59,9 @@ def source(request: DataRequest) -> ImageSource:
     names = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
     named = tuple(shown(name.strip()) for name in names if name.strip())
     settings = {"recipe": RECIPE, "decoding": DECODING, "archives": marks, "names": named}
-    return source_of_files(settings, partial(_make, archives=archives, named=named), request)
+    make = partial(_make, archives=archives, named=named)
+    shares = partial(_shares, archives, seed=request.seed)
+    return source_of_files(settings, make, request, shares=shares)
 
 
 def _mark(path: Path) -> list[str | int]:
@@ -103,6 +105,17 @@ def _expanded(pattern: str) -> list[str]:
     ]
 
 
+def _given(archives: Mapping[Share, list[Path]]) -> dict[Share, list[Item]]:
+    return {
+        share: [item for path in paths for item in _items(path.absolute())]
+        for share, paths in archives.items()
+    }
+
+
+def _shares(archives: Mapping[Share, list[Path]], *, seed: int) -> Mapping[Share, Sequence[Item]]:
+    return drawn(_given(archives), seed=seed)
+
+
 def _make(
     sink: Sink,
     request: DataRequest,
@@ -111,10 +124,7 @@ def _make(
     named: tuple[str, ...],
 ) -> FilesFound:
     root = Path(os.path.commonpath([path.parent.absolute() for path in archives["train"]]))
-    given = {
-        share: [item for path in paths for item in _items(path.absolute())]
-        for share, paths in archives.items()
-    }
+    given = _given(archives)
     last = max((item.label for items in given.values() for item in items), default=-1)
     names = named or tuple(map(str, range(last + 1)))
     _check(given, names, root)

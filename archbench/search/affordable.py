@@ -1,0 +1,68 @@
+"""Do trials end in their time, and does a search hold a handful: else, what would do?"""
+
+import math
+from collections.abc import Iterator
+
+from archbench.errors import UsageError
+from archbench.search.settings import Settings
+
+HANDFUL = 5
+"""Trials that a search has to hold: of fewer there is nothing to choose."""
+
+_SLOWEST = 3.0  # times the mean trial
+
+
+def require_time(settings: Settings, *, seconds: float, workers: int, num_train: int) -> str:
+    """A warning where slow trials may not end in their time, of which a mean one takes seconds.
+
+    Raises:
+        UsageError: Not even a mean one does, or the search holds no handful; the help says what
+            would do.
+    """
+    timeout_s, limit_s = settings.search.timeout_s, settings.search.time_limit_s
+    in_all_s = math.inf if limit_s is None else workers * limit_s
+    if seconds > timeout_s:
+        why = f"and is ended after {_time(timeout_s)}"
+    elif HANDFUL * seconds > in_all_s:
+        why = f"and {_time(limit_s or 0)} on {workers} workers hold fewer than {HANDFUL}"
+    elif _SLOWEST * seconds > timeout_s:
+        told = f"a trial may take {_SLOWEST * seconds:.0f} s and is ended after {timeout_s:g} s"
+        return f"{told}: give more time, search.timeout in the space"
+    else:
+        return ""
+    share = min(timeout_s / _SLOWEST, in_all_s / HANDFUL) / seconds
+    ways = _ways(settings, seconds=seconds, share=share, workers=workers, num_train=num_train)
+    raise UsageError(
+        f"a trial takes about {_time(seconds)}, {why}",
+        place=settings.space.name,
+        help=f"one of these does: {'; '.join(ways)}",
+    )
+
+
+def _ways(
+    settings: Settings, *, seconds: float, share: float, workers: int, num_train: int
+) -> Iterator[str]:
+    """What makes trials take this share of their time, or gives it to them."""
+    section, search = settings.space.proxy, settings.search
+    images = int(float(f"{share * min(section.images or num_train, num_train):.1e}"))
+    if images >= section.batch:
+        yield f"fewer images, --set proxy.images={images}"
+    epochs = math.floor(share * section.rungs[-1])
+    if epochs >= 1:
+        rungs = sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
+        yield f"fewer epochs, --set 'proxy.rungs={rungs}'"
+    side = int(section.resolution * math.sqrt(share) / 8) * 8
+    if section.stem == "as_is" and side >= 32:
+        yield f"smaller images, --set proxy.resolution={side}"
+    elif section.stem != "as_is":
+        yield "the stem as it is, so that fewer tokens are trained, --set proxy.stem=as_is"
+    if seconds > search.timeout_s:
+        yield f"more time for each, --set search.timeout={math.ceil(_SLOWEST * seconds / 60)}m"
+    if search.time_limit_s is not None:
+        yield f"more time in all, --time {math.ceil(HANDFUL * seconds / workers / 60)}m"
+    if search.hours is None:
+        yield "a plan for the hours there are, --hours 2"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
