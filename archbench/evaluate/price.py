@@ -22,7 +22,7 @@ from archbench.train.recipe import Plan
 PLAN_BUDGET_S = 4.0
 _STEPS = 6
 _VALIDATED_IMAGES, _VALIDATED_NOISE = 256, 64
-_LARGE, _PRODUCTS = 1024, 8
+_LARGE, _PRODUCTS = 512, 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ _NUM_RUNGS, _EPOCHS, _MOST_EPOCHS = 3, 4, 30
 _LARGE_BATCH, _MANY_STEPS = 64, 1_000
 _STOPPED = 3  # times the trials that would fit, were none stopped early or over a limit
 _TRIED, _DRAWN = 3, 12
-_BUSY = 0.3  # of what the machine computes at best is as much as networks within a limit reach
+_MARGIN = 1.5  # on what the machine computes at best: others may be at work while it is tried
+_BUSY = 0.2  # of what the machine computes at best is as much as networks within a limit reach
 _SLOW = 4.0  # times the mean trial after which one is ended
 _TIMEOUT_S = 600.0
 
@@ -121,7 +122,7 @@ class _Plan:
         if limit_ms is None or target.device != "cpu" or target.precisions != ("fp32",):
             return
         rate: float = self.context.call(partial(try_machine))
-        most = float(f"{rate * limit_ms / 1e3 / target.batch:.1e}")
+        most = float(f"{_MARGIN * rate * limit_ms / 1e3 / target.batch:.1e}")
         self.set(**{"limits.macs": int(min(most, space.limits.get("macs", math.inf)))})
 
     def training(self) -> tuple[Pace, float, float]:
@@ -220,14 +221,15 @@ def _of_trials(
     """Fields of the training of a trial that sees so many images, and of so many such trials."""
     if images >= (_EPOCHS - 1) * seen.num_train:
         epochs, each = min(round(images / seen.num_train), _MOST_EPOCHS), None
+        rungs = sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
     else:  # an epoch is a share of the images, the next one each time
-        epochs, each = _EPOCHS, int(float(f"{images / _EPOCHS:.1e}"))
+        rungs, each = [1, 2, _EPOCHS], int(float(f"{images / _EPOCHS:.1e}"))
     many = images / _LARGE_BATCH >= _MANY_STEPS
     search_s = _SHARE * 3600 * (settings.search.hours or 0.0)
     mean_s = pace.fixed(seen) + images * pace.learn
     return {
         **({"proxy.images": each} if each else {}),
-        "proxy.rungs": sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs}),
+        "proxy.rungs": rungs,
         "proxy.batch": _LARGE_BATCH if many else settings.space.proxy.batch,
         "search.trials": math.ceil(_STOPPED * trials),
         "search.time": f"{search_s:.0f}s",
@@ -242,9 +244,10 @@ def _in_words(plan: _Plan, pace: Pace, *, trials: float) -> Iterator[str]:
     below = f", below {limit:g} ms" if limit else ""
     lies, classes = f" of {seen.side} px" if seen.side else "", len(seen.class_sizes)
     workers = f"{plan.context.workers} worker{'s' if plan.context.workers > 1 else ''}"
-    yield f"plan for {search.hours:g} hours on {workers}{below}:"
+    hours = f"{search.hours:g} hour{'s' if search.hours != 1 else ''}"
+    yield f"plan for {hours} on {workers}{below}:"
     ratio = max(seen.class_sizes) / min(seen.class_sizes)
-    yield f"  data        about {seen.num_train:,} images to train on{lies}, of {classes} classes"
+    yield f"  data        about {seen.num_train:,} images{lies} to train on, {classes} classes"
     yield f"              the largest class has {ratio:.1f} times the images of the smallest"
     if space.sides is not None:
         yield f"  resolution  candidates see {_listed(space.trained_sides)} px"
@@ -256,7 +259,8 @@ def _in_words(plan: _Plan, pace: Pace, *, trials: float) -> Iterator[str]:
     yield f"  trials      about {trials:.0f}, begun within {in_minutes(limit_s)}"
     yield f"              then up to {in_minutes(0.2 * limit_s)} confirm the front"
     if "limits.macs" in plan.fields:
-        yield f"  limits      {plan.fields['limits.macs']:,} MACs, which take as long at best"
+        most = plan.fields["limits.macs"]
+        yield f"  limits      {most:,} MACs, as more take longer than {limit:g} ms"
 
 
 def _listed(numbers: Any) -> str:

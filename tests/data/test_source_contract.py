@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from archbench.data import load
+from archbench.data.look import look_at
 from archbench.data.source import SOURCES
 from archbench.errors import MissingError, UsageError
 from tests.data.conftest import MAKERS, bytes_of
@@ -59,6 +60,27 @@ def test_the_same_seed_gives_the_same_bytes_from_the_cache_and_progress_ends_at_
     assert bytes_of(first) == bytes_of(again) == bytes_of(afresh)
 
 
+def test_a_name_that_says_so_mirrors_no_image(name: str, cache: Path) -> None:
+    dataset = load(name, resolution=16, cache=cache)
+    other = load(f"{name},flip=no", resolution=16, cache=cache)
+    assert not other.flip
+    assert (other.digest == dataset.digest) is not dataset.flip
+    assert bytes_of(other) == bytes_of(dataset)
+    assert len(list((cache / "data").glob("*.images"))) == 1, "they are prepared once"
+
+
+def test_a_look_counts_what_is_loaded(
+    name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(cache))
+    seen = look_at(name, resolution=16)
+    dataset = load(name, resolution=16)
+    assert list(seen.class_sizes) == dataset.train.labels.bincount().tolist()
+    assert (seen.num_train, seen.num_validation) == (len(dataset.train), len(dataset.validation))
+    sides = {"cifar10": 32, "cifar100": 32, "cluttered_digits": None}
+    assert seen.side == sides.get(name.partition(":")[0], 16)
+
+
 @pytest.mark.parametrize("source", ON_DISK)
 def test_missing_data_says_what_where_and_what_instead(source: str, tmp_path: Path) -> None:
     place = tmp_path / "nowhere"
@@ -83,6 +105,7 @@ def test_a_path_is_needed(source: str, colon: str, tmp_path: Path) -> None:
         *((name, {}, "unknown data set") for name in ("../evil", "", ":", "cluttered_digits/../x")),
         *(("folder:x", {"resolution": px}, "8 to 1024 px can be") for px in (7, 1025, 0, -32)),
         ("folder:x", {"seed": -1}, "the seed -1; 0 or more can be taken"),
+        ("folder:x,flip=off", {}, "flip=off is neither yes nor no; say flip=no where left and"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_before_anything_is_written(

@@ -422,6 +422,15 @@ def test_the_resolution_is_an_axis_that_conditions_may_read(make):
     assert len(make("axes: {resolution: [16, 32]}", overrides=["resolution=32"]).axes) == 0
 
 
+def test_resolutions_that_are_set_take_the_base_to_the_largest(make):
+    space = make("axes: {resolution: [16, 32]}", overrides=["resolution=[24, 48]"])
+    assert (space.base["resolution"], space.trained_sides) == (48, {24: 16, 48: 32})
+    kept = SearchSpace(space.text, source="kept.yaml")
+    assert (kept.digest, kept.overridden) == (space.digest, {"resolution"})
+    same = make("axes: {resolution: [16, 32]}", overrides=["resolution=[32, 48]"])
+    assert same.base["resolution"] == 32, "it is among them"
+
+
 def test_candidates_are_legal_at_the_side_at_which_they_are_trained(make):
     space = make("axes: {resolution: [16, 32]}\noverrides: {proxy.resolution: 16}\n")
     assert space.trained_sides == {16: 8, 32: 16}
