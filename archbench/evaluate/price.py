@@ -124,11 +124,17 @@ def _noise(spec: ArchSpec, *, proxy: Proxy) -> DataSet:
         labels = torch.arange(number) % proxy.num_classes
         return Split(torch.randint(256, (number, 3, side, side), dtype=torch.uint8), labels)
 
-    about = {"name": "noise", "description": "noise", "digest": "", "flip": False}
-    names = tuple(map(str, range(proxy.num_classes)))
-    train, validation = split(_STEPS * proxy.recipe.batch), split(_VALIDATED_NOISE)
-    shares = {"train": train, "validation": validation, "test": validation}
-    return DataSet(resolution=side, class_names=names, **about, **shares)
+    return DataSet(
+        name="noise",
+        description="noise",
+        digest="",
+        flip=False,
+        resolution=side,
+        class_names=tuple(map(str, range(proxy.num_classes))),
+        train=split(_STEPS * proxy.recipe.batch),
+        validation=split(_VALIDATED_NOISE),
+        test=split(_VALIDATED_NOISE),
+    )
 
 
 def _pace(

@@ -4,7 +4,7 @@ What is chosen are fields of the space, as ``--set`` would set them; the study's
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -60,7 +60,7 @@ class Pace:
         return (seconds / trials - self.fixed(seen)) / self.learn
 
 
-def plan_search(context: StudyContext, *, asked: Callable[[SearchSpace], Settings]) -> None:
+def plan_search(context: StudyContext, *, asked: partial[Settings]) -> None:
     """Plans a new search that is to take some hours: the space of its settings, and the words.
 
     ``asked`` gives the settings of a space. What was set from outside is left as it is.
@@ -91,7 +91,7 @@ class _Plan:
     """What is chosen so far, and the settings with it; what was said from outside stays."""
 
     context: StudyContext
-    asked: Callable[[SearchSpace], Settings]
+    asked: partial[Settings]
     seen: Look
     fields: dict[str, Any]
 

@@ -347,9 +347,9 @@ def data_facts(
     sides: Iterable[int] = (),
 ) -> dict[str, Any]:
     """What a header keeps of the data, which are in the cache then, at further ``sides`` too."""
-    how = {"download": download, "mirror": mirror, "balance": balance}
-    prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides), **how)
-    facts: dict[str, Any] = context.call(prepare)
+    prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides))
+    how = partial(prepare, download=download, mirror=mirror, balance=balance)
+    facts: dict[str, Any] = context.call(how)
     return facts
 
 

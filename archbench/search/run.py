@@ -1,6 +1,6 @@
 """Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -143,9 +143,7 @@ def search(
     return open_study(settings.path)
 
 
-def _begin(
-    context: StudyContext, asked: Callable[[SearchSpace], Settings], *, dry_run: bool
-) -> bool:
+def _begin(context: StudyContext, asked: partial[Settings], *, dry_run: bool) -> bool:
     """A new study, searched; False after a dry run."""
     settings = context.settings
     if not dry_run:

@@ -11,7 +11,7 @@ from archbench import ablation_names, published_names
 from tests.golden import ROOT, kept
 from tests.golden.transcript import run
 
-_SPACES = ("cvt_squeeze", "hybrid", "levit_edge", "quickstart")
+_SPACES = ("cvt_squeeze", "hybrid", "levit_edge", "photos", "quickstart")
 _NUM_CANDIDATES = 200
 _FIELDS = ("digest", "params", "macs", "activations")
 

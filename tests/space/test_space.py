@@ -423,10 +423,11 @@ def test_the_resolution_is_an_axis_that_conditions_may_read(make):
 
 
 def test_resolutions_that_are_set_take_the_base_to_the_largest(make):
-    space = make("axes: {resolution: [16, 32]}", overrides=["resolution=[24, 48]"])
-    assert (space.base["resolution"], space.trained_sides) == (48, {24: 16, 48: 32})
+    said = ["resolution=[24, 48]", "proxy.resolution=48"]
+    space = make("axes: {resolution: [16, 32]}", overrides=said)
+    assert (space.base["resolution"], space.trained_sides) == (48, {24: 24, 48: 48})
     kept = SearchSpace(space.text, source="kept.yaml")
-    assert (kept.digest, kept.overridden) == (space.digest, {"resolution"})
+    assert (kept.digest, kept.overridden) == (space.digest, {"resolution", "proxy.resolution"})
     same = make("axes: {resolution: [16, 32]}", overrides=["resolution=[32, 48]"])
     assert same.base["resolution"] == 32, "it is among them"
 

@@ -41,6 +41,7 @@ _OF_A_CONFIRMATION = {
 )
 @click.option(
     "--hours",
+    metavar="HOURS",
     type=option.finite(0, is_open=True),
     help="Plan a new search for so many hours: resolution, images, epochs and trials.",
 )
