@@ -40,7 +40,10 @@ _TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Seconds of learning from an image and of validating one where the base is at a side."""
+    """Seconds of learning from an image and of validating one, with every seed.
+
+    So long a trial takes for each where the base is trained at a side, in pixels.
+    """
 
     side: int
     learn: float
@@ -164,7 +167,8 @@ class _Plan:
         proxy = unplanned(settings, {"num_classes": len(self.seen.class_sizes)})
         specs = [spec.to_document() for spec in _tried(settings)]
         learn, validate = self.context.call(partial(try_images, specs=specs, proxy=proxy))
-        return Pace(side=side, learn=learn, validate=validate)
+        seeds = proxy.num_seeds
+        return Pace(side=side, learn=seeds * learn, validate=seeds * validate)
 
     def _images(self, pace: Pace, *, is_last: bool = False) -> float | None:
         """Images that a training sees; None where they, or the trials, are too few."""
@@ -219,8 +223,10 @@ def _of_trials(
     settings: Settings, pace: Pace, seen: Look, *, images: float, trials: float
 ) -> dict[str, Any]:
     """Fields of the training of a trial that sees so many images, and of so many such trials."""
+    section = settings.space.proxy
     if images >= (_EPOCHS - 1) * seen.num_train:
-        epochs, each = min(round(images / seen.num_train), _MOST_EPOCHS), None
+        epochs = min(round(images / seen.num_train), _MOST_EPOCHS)
+        each = None if section.images is None else seen.num_train
         rungs = sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
     else:  # an epoch is a share of the images, the next one each time
         rungs, each = [1, 2, _EPOCHS], int(float(f"{images / _EPOCHS:.1e}"))
@@ -230,7 +236,7 @@ def _of_trials(
     return {
         **({"proxy.images": each} if each else {}),
         "proxy.rungs": rungs,
-        "proxy.batch": _LARGE_BATCH if many else settings.space.proxy.batch,
+        "proxy.batch": _LARGE_BATCH if many else section.batch,
         "search.trials": math.ceil(_STOPPED * trials),
         "search.time": f"{search_s:.0f}s",
         "search.timeout": f"{max(_TIMEOUT_S, _SLOW * mean_s):.0f}s",
