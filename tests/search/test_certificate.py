@@ -172,7 +172,7 @@ def _told(data: str, results: Path, **changes: Any) -> list[str]:
     settings = settings_of(space, changes, name=None, results=results)
     context = idle_context(settings, heard)
     context.workers = 2
-    context.proxy = unplanned(settings, num_classes=3)
+    context.proxy = unplanned(settings, {"num_classes": 3})
     context.header = {"trial_seconds": 1.0}
     certify_first(context, dry_run=True)
     return [e.text for e in heard if isinstance(e, events.StageChanged)]
