@@ -160,10 +160,11 @@ def wrong_type(value: object, *, place: str | None, allowed: str) -> UsageError:
 
 
 def library_absence(name: str, *, extra: str) -> MissingError | None:
-    """The absence of a library that an extra brings; None where it is installed."""
+    """The absence of a library that an extra brings, empty for none; None where it is there."""
     if importlib.util.find_spec(name):
         return None
-    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
+    wanted = f"'archbench[{extra}]'" if extra else name
+    return MissingError(f"{name} is not installed", help=f"pip install {wanted}")
 
 
 def fault_text(error: BaseException) -> str:

@@ -35,8 +35,8 @@ class Room:
 # numbers, so it has to load the data set by its name, and it opens networks of other libraries, to
 # measure them like ours. RandAugment, as recipes name it, is timm's, so data own timm, too.
 RUNTIMES = (
-    "onnx onnxruntime openvino nncf tensorrt ncnn pnnx executorch ai_edge_litert ai_edge_quantizer "
-    "litert_torch"
+    "onnx onnxruntime onnxscript openvino nncf tensorrt ncnn pnnx executorch ai_edge_litert "
+    "ai_edge_quantizer litert_torch"
 )
 TABLE = f"""
 command_line | |

@@ -30,7 +30,7 @@ from archbench.measure.backend import (
     quiet,
     write_artifact,
 )
-from archbench.measure.backends import aotinductor, eager
+from archbench.measure.backends import _onnx, aotinductor, eager
 from archbench.measure.machine import pinned
 from archbench.models import as_spec, build, fold
 from archbench.models.layer import AveragePool
@@ -174,6 +174,26 @@ def test_a_file_keeps_a_text_and_computes_the_same(name: str, tmp_path: Path) ->
     assert backend.read_metadata(path) == text
     after = prepared(network, EXAMPLE, conditions=conditions, artifact=path)
     assert (after.error, after.details) == (before.error, before.details)
+
+
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "not traced"])
+def test_a_network_that_cannot_be_traced_comes_to_onnx_too(
+    traced: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conditions, asked = usable("onnxruntime", "fp32"), list[str]()
+    if not traced:
+        pytest.importorskip("onnxscript")
+    # The exporter that traces takes no mean over parts of different sizes.
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(2 if traced else 3)).eval()
+    exported = _onnx.exported_program
+    monkeypatch.setattr(
+        _onnx, "exported_program", lambda *a, **k: asked.append("exported") or exported(*a, **k)
+    )
+    found = prepared(network, EXAMPLE, conditions=conditions)
+    assert found.error is not None
+    assert found.error < 1e-5
+    assert asked == ([] if traced else ["exported"])
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("sides", [(3, 5, 1), (3, 2, 1), (2, 2, 0)], ids=str)

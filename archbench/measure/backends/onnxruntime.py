@@ -17,9 +17,10 @@ from archbench.measure.backends._operators import left_outside, mixed
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Conditions
 
-NEEDS = {"onnxruntime": "onnx", **_onnx.NEEDS}
+NEEDS = {"onnxruntime": "", **_onnx.NEEDS}
 PRECISIONS = {"cpu": ("fp32", "fp16", "int8")}  # it knows no bf16 here
 FORM = "portable"
+SERVES = True
 SUFFIX = ".onnx"
 DYNAMIC_BATCH = True
 QUANTISATION = ("onnxruntime", "static, by smallest and largest values, weights by channel")
