@@ -58,6 +58,26 @@ def chance_in_words(header: Mapping[str, Any]) -> str | None:
     return ", ".join([begin, *(f"{count} {how}" for count, how in more)])
 
 
+def backend_in_words(header: Mapping[str, Any]) -> str:
+    """In which runtime candidates are timed, where the study chose it, and why; else empty.
+
+    >>> found = [{"backend": "onnxruntime", "latency_ms": 7.98, "reason": ""},
+    ...          {"backend": "eager", "latency_ms": 15.01, "reason": ""}]
+    >>> backend_in_words({"backends": found})
+    'timed in onnxruntime, where the base network takes 7.98 ms; eager: 15 ms'
+    """
+    if not (found := header.get("backends")):
+        return ""
+    first, *others = found
+    took = first["latency_ms"]
+    why = f", where the base network takes {took:.3g} ms" if took else f": {first['reason']}"
+    more = [
+        f"{one['backend']}: {one['reason'] or '{:.3g} ms'.format(one['latency_ms'])}"
+        for one in others
+    ]
+    return "; ".join([f"timed in {first['backend']}{why}", *more])
+
+
 def source_in_words(source: Mapping[str, Any]) -> str:
     """What counts of an earlier study, as the header keeps it, and why not all."""
     total = source["trials"]

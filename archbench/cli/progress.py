@@ -196,6 +196,8 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
     yield f"{prepared.name}: {prepared.size:,} candidates, {share} feasible"
     price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
     yield listed([price, *prepared.sources])
+    if prepared.backend:
+        yield prepared.backend
     left = max(0, prepared.trials - prepared.trials_done)
     workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
     end = now + timedelta(seconds=prepared.expected_seconds)

@@ -5,8 +5,10 @@ A backend is a file of ``archbench/measure/backends``. It holds
 - ``PRECISIONS``: for each device that it runs on, the precisions that it can be asked for;
 - ``FORM``: ``deployed`` where it runs the form whose layers were chosen on this machine,
   ``portable`` where it takes the folded network and chooses for itself;
-- ``NEEDS``, where it needs libraries: each with the extra that brings it;
+- ``NEEDS``, where it needs libraries: each with the extra that brings it, empty for none;
 - ``COMPILES_ON``, where it needs a C++ compiler: the devices on which it does;
+- ``SERVES``, true where networks ship in it and it takes one in about a second, so that a search
+  whose target says ``auto`` may time every candidate in it;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 A backend that runs a file, the artifact, holds in place of ``prepare``

@@ -9,6 +9,7 @@ from typing import Any
 
 from archbench.analysis import verdict
 from archbench.analysis.study_header import (
+    backend_in_words,
     chance_in_words,
     confirmation_in_words,
     source_in_words,
@@ -47,6 +48,7 @@ def searched(summary: Summary) -> list[Part]:
         ("limits", in_words(summary.limits)),
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
+        ("runtime", backend_in_words(header)),
         ("sampler", header.get("sampler")),
         ("it left to chance", chance_in_words(header)),
         ("stops early by", header.get("pruner")),

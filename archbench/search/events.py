@@ -32,7 +32,8 @@ class Prepared:
     steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``, and
     the known networks beside the candidates at most ``baseline_seconds`` more. Their names are None
     where they are to be chosen.
-    ``sources`` says what was taken from each earlier study, ``plan`` what was planned, in lines.
+    ``sources`` says what was taken from each earlier study, ``plan`` what was planned, in lines,
+    and ``backend`` in which runtime candidates are timed and why, where the space leaves that open.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Prepared:
     baseline_seconds: float = 0.0
     sources: tuple[str, ...] = ()
     plan: tuple[str, ...] = ()
+    backend: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,13 @@ from archbench.errors import StorageError, UsageError
 from archbench.models import ArchSpec, as_spec
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import sides_entry
-from archbench.search.settings import Settings, some_feasible, space_entries, space_of
+from archbench.search.settings import (
+    Settings,
+    backend_of,
+    some_feasible,
+    space_entries,
+    space_of,
+)
 from archbench.search.suggestion import encoded
 from archbench.space import (
     Choices,
@@ -54,7 +60,7 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
                 help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
                 f"it: {another_from(path)}",
             )
-    space, own = settings.space, space_of(header, path=path)
+    own, space = space_of(header, path=path), settings.space.on(backend_of(header))
     if dict(own.objectives) != dict(header["objectives"]):
         told = "the study's header names other objectives than its space"
         raise StorageError(told, place=str(path), help=f"begin another: {another_from(path)}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from archbench.analysis.baseline import BASELINES
 from archbench.analysis.front import FrontRule
+from archbench.analysis.study_header import backend_in_words
 from archbench.command_line import command_line
 from archbench.data.source import source_of
 from archbench.errors import MissingError, StorageError, UsageError
@@ -24,7 +25,9 @@ from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
 from archbench.search import events
 from archbench.search.affordable import require_time
+from archbench.search.backend_choice import choose_backend
 from archbench.search.context import Context, StudyContext
+from archbench.search.earlier import Match, earlier_anchors, known_plan
 from archbench.search.engines.local import held_bytes
 from archbench.search.inheritance import require_ancestor, with_ancestor
 from archbench.search.kept_weights import remove_strange_files
@@ -60,13 +63,12 @@ SAY_WHERE = "put them back as they were, or say where they are now: --data folde
 """What to do about data that were moved, where the place of the data may be another."""
 
 
-def prepare(
-    context: StudyContext, *, plan: Plan | None = None, anchors: Sequence[Mapping[str, Any]] = ()
-) -> None:
+def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
     """Makes the data, takes the constants, tries some candidates: the header of a new study.
 
-    How trainings are computed is chosen by measuring, unless a ``plan`` is given; so is with what
-    networks candidates are timed in turn, unless ``anchors`` are.
+    The backend, where the space leaves it open, how trainings are computed and with what networks
+    candidates are timed in turn is chosen by measuring, unless an ``earlier`` study that was made
+    here says it.
 
     Raises:
         ArchbenchError: Data, device or candidates are missing or cannot be used.
@@ -85,6 +87,8 @@ def prepare(
     proxy = unplanned(settings, facts)
     proxy = with_ancestor(context, proxy, settings=settings)
     facts |= teacher_facts(context, proxy)
+    choose_backend(context, earlier)
+    settings = context.settings
     context.say("calibrating, and trying what a trial costs")
     timeout_s = settings.search.timeout_s
     function = partial(
@@ -94,8 +98,8 @@ def prepare(
         proxy=proxy,
         conditions=conditions_of(settings.space) if settings.timed_limits else None,
         environment=context.environment,
-        plan=plan,
-        anchors=anchors,
+        plan=known_plan(context, earlier),
+        anchors=earlier_anchors(context, earlier),
         int8=settings.int8,
     )
     target, price = context.call(function, timeout_s=timeout_s * _PRICED)
@@ -113,6 +117,8 @@ def prepare(
         "trial_seconds": price.seconds,
         "tried": _in_words(price),
     }
+    if settings.backends:
+        header["backends"] = list(settings.backends)
     if settings.int8:
         backend, number = settings.int8.backend, facts["num_train"]
         header["quantisation"] = quantisation_of(backend, num_train=number)
@@ -216,6 +222,7 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         baseline_seconds=beside_s,
         sources=sources,
         plan=context.plan,
+        backend=backend_in_words(header),
         **{key: header[key] for key in _PREPARED},
     )
 

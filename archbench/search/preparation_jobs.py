@@ -1,4 +1,4 @@
-"""What a worker does before the first trial: data, teacher, ancestor, and what a trial costs."""
+"""What a worker does before the first trial: data, teacher, ancestor, runtime, a trial's cost."""
 
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from archbench.evaluate.ancestor import Ancestor, find_ancestor
 from archbench.evaluate.foreign import Foreign, noise, planned_network
 from archbench.evaluate.price import Price, image_seconds, most_macs_per_second, price
 from archbench.evaluate.proxy import Proxy, describe, open_data, teacher_in_words
+from archbench.evaluate.runtime_choice import time_backend
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import require_backend
 from archbench.measure.macs import count_operators
@@ -91,6 +92,26 @@ def count_built(send: Send, *, document: Document) -> dict[str, int]:
     assert isinstance(found, Foreign)
     counted = count_operators(found.network, noise(found.resolution, batch=1))
     return {key: getattr(counted, key) for key in ("params", "macs", "activations")}
+
+
+def time_base(
+    send: Send,
+    *,
+    spec: Document,
+    conditions: Conditions,
+    precisions: Sequence[str],
+    environment: Environment,
+    images: tuple[str, int],
+) -> dict[str, Any]:
+    """What the base network of a space takes in a backend; see ``time_backend``."""
+    return time_backend(
+        as_spec(spec),
+        conditions,
+        precisions=precisions,
+        environment=environment,
+        images=images,
+        on_progress=of_waits(progress_to(send)),
+    )
 
 
 def price_trial(

@@ -14,11 +14,12 @@ from archbench.command_line import command_line
 from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.search import events
+from archbench.search.backend_choice import refuse_unknown
 from archbench.search.baselines import train_baselines
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
-from archbench.search.earlier import earlier_anchors, known_plan, read_earlier
+from archbench.search.earlier import read_earlier
 from archbench.search.growth import as_begun, grow
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.planning import plan_search
@@ -146,6 +147,7 @@ def search(
 def _begin(context: StudyContext, asked: partial[Settings], *, dry_run: bool) -> bool:
     """A new study, searched; False after a dry run."""
     settings = context.settings
+    refuse_unknown(settings.space)
     if not dry_run:
         study_folder.refuse_existing(settings.path)
         study_folder.require_writable(settings.path.parent)
@@ -156,7 +158,7 @@ def _begin(context: StudyContext, asked: partial[Settings], *, dry_run: bool) ->
     for path in settings.sources:
         context.say(f"reading the study {path}")
     earlier = [read_earlier(path, space=settings.space) for path in settings.sources]
-    prepare(context, plan=known_plan(context, earlier), anchors=earlier_anchors(context, earlier))
+    prepare(context, earlier)
     start = warm_start(context, earlier, dry_run=dry_run)
     sources = tuple(map(source_in_words, start.sources))
     context.tell(prepared(context, done=len(start.designs), sources=sources))

@@ -43,6 +43,7 @@ class Settings:
     options: Mapping[str, Any]
     sources: tuple[Path, ...] = ()
     budget: tuple[float, float | None] = (_CONFIRM_SHARE, None)
+    backends: tuple[Mapping[str, Any], ...] = ()  # what was found where the space leaves it open
     sampler: SamplerEntry | None = None  # one that was given as an object
     pruner: Any = None  # likewise
 
@@ -240,9 +241,15 @@ def conditions_of(space: SearchSpace) -> Conditions:
 
 
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
-    """The space of the study in a folder, as its header keeps it."""
+    """The space of the study in a folder, as its header keeps it, in the backend it settled on."""
     text, name = header["space_text"], header["space_name"]
-    return SearchSpace(text, source=str(path / SPACE), name=name)
+    return SearchSpace(text, source=str(path / SPACE), name=name).on(backend_of(header))
+
+
+def backend_of(header: Mapping[str, Any]) -> str:
+    """The backend in which a study times its candidates."""
+    conditions = header.get("conditions") or asdict(Conditions())
+    return str(conditions["backend"])
 
 
 def space_entries(space: SearchSpace) -> dict[str, Any]:

@@ -19,6 +19,8 @@ Reader = Callable[[Node], Any]
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 TEACHERS = ("none", "convolutional")
 CERTIFY = ("auto", "always", "never")
+AUTO = "auto"
+"""The backend of a target that leaves it open; a study settles it when it is made."""
 MOST_CONFIRMATION = 10.0
 """Times the search's own cost that a confirmation may be given at most."""
 
@@ -132,12 +134,13 @@ def _rungs(node: Node) -> tuple[int, ...]:
 class TargetSection:
     """On what the latency is measured; threads and batch are those of one forward pass.
 
-    Of two precisions, one of floats and then ``int8``, every design has both.
+    The backend ``auto`` is the fastest that ships networks and is installed. Of two precisions, one
+    of floats and then ``int8``, every design has both.
     """
 
     device: Annotated[str, _device] = "cpu"
     threads: Annotated[int, _whole("threads")] = 1
-    backend: Annotated[str, _entry] = "eager"
+    backend: Annotated[str, _entry] = AUTO
     batch: Annotated[int, _whole("batch")] = 1
     precision: Annotated[str | tuple[str, ...], _precision] = "fp32"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,14 @@ from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.known_network import KnownNetwork, known_network
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
-from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
+from archbench.space.sections import (
+    AUTO,
+    SECTIONS,
+    Direction,
+    ProxySection,
+    SearchSection,
+    TargetSection,
+)
 from archbench.space.selection import Selection
 from archbench.study.objective import costs
 from archbench.yaml_document import (
@@ -155,6 +163,14 @@ class SearchSpace(Selection):
             raise wrong_type(written, place="space", allowed=_ALLOWED)
         path = find(written)
         return cls(read_text(path), source=str(path), overrides=overrides)
+
+    def on(self, backend: str) -> SearchSpace:
+        """The space with this backend where its target leaves that open; its text stays."""
+        if self.target.backend != AUTO:
+            return self
+        settled = copy.copy(self)
+        settled.target = replace(self.target, backend=backend)
+        return settled
 
     @property
     def digest(self) -> str:

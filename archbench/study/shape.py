@@ -251,6 +251,14 @@ HEADER: Mapping[Any, Any] = {
     "environment?": Fields(Environment, _ENVIRONMENT),
     "precisions?": [_NAME],
     "quantisation?": {"backend": str, "images": _SOME, "seed": _COUNT, "method": str},
+    "other_runtimes?": [
+        {
+            "backend": str,
+            "trials": [{"trial": _COUNT, **dict.fromkeys(("value", "low", "high"), _LATENCY_MS)}],
+            "reason": str,
+        }
+    ],
+    "backends?": [{"backend": str, "latency_ms": (_LATENCY_MS, NoneType), "reason": str}],
     "plan?": {"precision?": str, "memory_format?": str, "seconds?": {str: Number()}},
     "calibration?": ({"constants_ms": {str: _LATENCY_MS}}, NoneType),
     "sources?": [_SOURCE],

@@ -56,6 +56,7 @@ def search(options: argparse.Namespace) -> None:
     name = f"{options.space}-{options.label}-{options.seed}"
     command = ["search", options.space, "--name", name, "--results", options.folder]
     command += ["--seed", options.seed, "--workers", options.workers, "--no-certify"]
+    command += ["--backend", "eager"]
     command += [
         word for value in ("search.confirm=false", *options.set) for word in ("--set", value)
     ]

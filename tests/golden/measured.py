@@ -44,7 +44,7 @@ ABLATE = (
     "--no-latency --axes position=bias,none num_heads=99999"
 )
 
-TIMED = SPACE.replace("macs: min", "latency_ms: min")
+TIMED = SPACE.replace("macs: min", "latency_ms: min") + "target: {backend: eager}\n"
 
 
 TRAINED = (
@@ -132,6 +132,7 @@ CHECKUP = (
 ENVIRONMENT = (
     r"(?:.*\.)?environment\.(?:cpu|cores|memory_bytes|system|python|id)",
     r"?(?:.*\.)?environment\.gpu",
+    r"-(?:.*\.)?environment\.packages\.(?:onnxruntime|openvino)",
     r"(?:.*\.)?environment\.packages\..*",
     r"(?:.*\.)?environment_id",
 )

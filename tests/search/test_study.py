@@ -32,7 +32,8 @@ def study(
     space = tiny.write_space(
         folder,
         data,
-        objectives="{accuracy: max, latency_ms: min}\nlimits: {latency_ms: 30}",
+        objectives="{accuracy: max, latency_ms: min}\nlimits: {latency_ms: 30}\n"
+        "target: {backend: eager}",
         trials=4,
     )
     found = archbench.search(space, results=folder / "results", on_event=heard.append)

@@ -53,9 +53,12 @@ def command(
     profile to measure. After estimate --space SPACE, a search of SPACE begins with estimates.
     """
     from archbench.evaluate.block_estimate import SCHEMA, estimate_all
+    from archbench.evaluate.runtime_choice import fastest_backend
+    from archbench.models import as_spec
     from archbench.report.findings import speed
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
+    from archbench.space.sections import AUTO
     from archbench.study.measurement import Conditions
 
     if bool(networks) == (space is not None):
@@ -74,6 +77,10 @@ def command(
     said = {name: value for name, value in asked.items() if value is not None}
     conditions = replace(conditions, **said)
     with console.Meter() as progress:
+        if conditions.backend == AUTO:
+            base = as_spec(loaded.base)
+            backend = fastest_backend(base, conditions, on_progress=progress)
+            conditions = replace(conditions, backend=backend)
         found = estimate_all(specs, conditions, alike=alike, on_progress=progress)
     for note in () if console.is_json() else dict.fromkeys(entry["note"] for entry in found):
         if note:

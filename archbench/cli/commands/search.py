@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archbench.cli.progress import SearchProgress
 
 PLAN_SCHEMA = "archbench.plan/1"
+_TARGET = ("device", "backend", "precision", "batch", "threads")
 _OF_A_CONFIRMATION = {
     "space", "confirm", "confirm_budget", "workers", "download", "name", "results", "json",
 }  # fmt: skip
@@ -53,6 +54,15 @@ _OF_A_CONFIRMATION = {
     help="Train no candidate that is slower, in ms: 5 or 5ms.",
 )
 @option.SET
+@click.option("--device", metavar="NAME", help="Device to search for: cpu, cuda or cuda:1.")
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="Runtime to search for: eager, onnxruntime, openvino and others; auto is the fastest.",
+)
+@click.option("--precision", metavar="NAME", help="Precision to search for; fp32,int8 is both.")
+@click.option("--batch", type=option.whole("batch"), help="Images per forward pass.")
+@click.option("--threads", type=option.whole("threads"), help="Threads of a forward pass.")
 @option.DATA
 @option.DOWNLOAD
 @click.option("--name", help="Name of the study; by default that of the space.")
@@ -112,12 +122,14 @@ def command(
     """Search SPACE, a file or the name of one that comes with archbench.
 
     Shows the front as it grows, and confirms it at the end. Ctrl-C parks the study; --resume goes
-    on with it.
+    on with it. --device, --backend, --precision, --batch and --threads stand for --set
+    target.device=NAME and so on.
     """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import events, search
     from archbench.space import SearchSpace
 
+    target = {name: how.pop(name) for name in _TARGET}
     if confirm:
         return _confirmed(space, results=results, **how)
     if latency_ms is not None:
@@ -126,7 +138,7 @@ def command(
     hidden = events.Prepared if how["dry_run"] else None  # then it is the result
     with shown(progress, hidden=hidden) as listener:
         study = search(
-            SearchSpace.load(space, overrides=overrides),
+            SearchSpace.load(space, overrides=(*overrides, *_settings(**target))),
             results=results,
             start_from=[names.study_path(study, results=results) for study in earlier],
             on_event=listener,
@@ -136,6 +148,15 @@ def command(
         _show_plan(progress)
         return 0
     return console.tell_study(study)
+
+
+def _settings(*, precision: str | None, **said: Any) -> list[str]:
+    """What is said of the target, as settings of a space; a fault is told of its option."""
+    from archbench.space.sections import TargetSection, override
+
+    override(TargetSection(), **said)
+    said["precision"] = precision and f"[{precision}]"
+    return [f"target.{name}={value}" for name, value in said.items() if value is not None]
 
 
 def _confirmed(text: str, *, name: str | None, results: Path, **how: Any) -> int:

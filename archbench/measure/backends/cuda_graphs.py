@@ -8,6 +8,7 @@ from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"
+SERVES = True
 
 _WARM_UP = 3  # passes before recording, as PyTorch's notes on CUDA graphs ask for
 

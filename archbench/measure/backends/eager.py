@@ -13,6 +13,7 @@ from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"
+SERVES = True
 
 _STEP, _MOST_STEPS, _MOST_FILLERS = 64, 4096, 5  # bytes of a line of the cache; how many of them
 
