@@ -14,6 +14,7 @@ import pandas as pd
 from archbench.analysis.baseline import baseline_document
 from archbench.analysis.certificate import Certificate, subject_of
 from archbench.analysis.importance import Insight
+from archbench.analysis.other_runtimes import OTHER_RUNTIMES
 from archbench.analysis.retraining import KEY, Retraining
 from archbench.analysis.study_header import confirmation_of
 from archbench.analysis.tables import (
@@ -38,6 +39,7 @@ _HEADER_KEYS = (
     "pruner", "audit", "conditions", "plan", "proxy", "environment", "command", "seconds",
     "sources", "spaces", "left_to_chance", "precisions", "quantisation",
 )  # fmt: skip
+_CHOSEN = ("backends", OTHER_RUNTIMES)
 
 
 def open_study(path: Path | str) -> StudyReader:
@@ -186,6 +188,7 @@ class StudyReader(StudyFacts):
                 for one in self.baselines
             ],
             **{key: header.get(key) for key in _HEADER_KEYS},
+            **{key: header[key] for key in _CHOSEN if key in header},
         }
         plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
         return plain

@@ -11,7 +11,7 @@ from archbench.command_line import command_line
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
 from archbench.report.finding import page
-from archbench.report.findings import front, retraining
+from archbench.report.findings import front, other_runtimes, retraining
 from archbench.report.findings.importance import what_matters
 from archbench.report.findings.parts import where_time_goes
 from archbench.report.html import Markup, html, one_line
@@ -64,6 +64,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
         "front": (title, [_figure(summary), members]),
         **first,
         "retrained": ("In full training", _in_full(summary)),
+        "runtimes": ("In other runtimes", other_runtimes.parts(summary.study)),
         "designs": ("The designs", _designs(summary)),
         "where": ("Where their time goes", where_time_goes(summary)),
         "baselines": ("Known networks beside them", _baselines(summary)),

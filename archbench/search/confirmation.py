@@ -38,6 +38,7 @@ from archbench.search.kept_weights import (
     remove_useless_files,
 )
 from archbench.search.optuna_view import quiet_optuna
+from archbench.search.other_runtimes import time_in_others
 from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import settings_of, space_of
@@ -105,7 +106,7 @@ def confirm_command(path: Path) -> str:
 
 
 def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
-    """Times and trains uncertain candidates, then tests the members of the front.
+    """Times and trains uncertain candidates, tests the front and times it in other runtimes.
 
     What breaks is told as a warning, and the numbers of the search stand. Where it ``is_asked_for``
     it is done whatever the space says and was done before.
@@ -134,6 +135,8 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     for record in context.front():
         if record.test_accuracy is None:
             take_test(context, record)
+    if is_wanted:
+        time_in_others(context)
     remove_useless_files(context.checkpoints, rule=context.rule, trials=context.study.trials)
     confirmed = {
         "front": [record.number for record in context.front()],

@@ -11,7 +11,7 @@ from archbench.command_line import command_line, study_argument
 from archbench.report import number
 from archbench.report.element import Cell, Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings import retraining
+from archbench.report.findings import other_runtimes, retraining
 from archbench.report.html import html, one_line
 from archbench.report.summary import OWN_RESOLUTION, Summary
 from archbench.study.measurement import Conditions, Measurement, Verdict
@@ -52,6 +52,7 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
         _hypervolume(study) if members else "",
         study.pruning.in_words() if study.pruning else "",
         *(["trained in full", *retraining.parts(study.retraining)] if study.retraining else []),
+        *(["in other runtimes", *timed] if (timed := other_runtimes.parts(study)) else []),
     ]
     step = "" if has_page else command_line("archbench", "report", study.path)
     if members:
