@@ -1,11 +1,6 @@
-"""A full training from the images of a folder to its test, killed and gone on with."""
+"""A full training from the images of a folder to its test, stopped and gone on with."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -62,29 +57,6 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(data: str, tmp_path: Pa
     assert all(mine[name].equal(theirs[name]) for name in theirs)
     with pytest.raises(UsageError, match="its recipe is different"):
         _trained(data, tmp_path / "parts", epochs=3)
-
-
-KILLED = """
-import sys
-import time
-from tests.evaluate.test_full_training import _trained
-_trained(sys.argv[1], __import__("pathlib").Path(sys.argv[2]), checkpoint_every_s=1e-9)
-"""
-
-
-@pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_bit_for_bit(data: str, tmp_path: Path) -> None:
-    whole = _trained(data, tmp_path / "whole")
-    folder = tmp_path / "parts"
-    words = [sys.executable, "-c", KILLED, data, str(folder)]
-    process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    within = folder / "checkpoint.safetensors.within"
-    while process.poll() is None and not within.exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    parts = _trained(data, folder)
-    assert [point.loss for point in parts.points] == [point.loss for point in whole.points]
 
 
 def test_what_is_asked_beside_a_recipe_is_in_it_and_settings_come_last() -> None:

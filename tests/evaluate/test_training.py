@@ -185,10 +185,15 @@ def test_best_and_last_weights_are_there_at_the_end(tmp_path: Path) -> None:
     assert accuracy(loaded, tiny_dataset().validation) == best.accuracy
 
 
-@pytest.mark.parametrize("epoch", range(1, 7))
-def test_interrupted_training_keeps_its_best_weights(tmp_path: Path, epoch: int) -> None:
-    straight = _train(tiny_network(), tmp_path / "straight")
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return _train(tiny_network(), tmp_path_factory.mktemp("straight"))
 
+
+@pytest.mark.parametrize("epoch", range(1, 7))
+def test_interrupted_training_keeps_its_best_weights(
+    tmp_path: Path, straight: Kept, epoch: int
+) -> None:
     def killed(point: CurvePoint, path: Path | None, sha256: str | None) -> None:
         if point.epoch == epoch:
             raise _Killed

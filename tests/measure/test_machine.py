@@ -95,19 +95,19 @@ with measurement_lock("cpu", folder=Path(sys.argv[1])):
 """
 
 
-def test_a_second_measurement_waits_and_then_says_who_holds_it(tmp_path: Path) -> None:
-    with (
-        holding(HOLDER, tmp_path) as process,
-        pytest.raises(StorageError, match=rf"process {process.pid}\b.* has been measuring on cpu"),
-        measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
-    ):
-        pass
-
-
-def test_a_measurement_says_which_one_it_waits_for(tmp_path: Path) -> None:
+def test_a_second_measurement_says_who_measures_and_begins_when_that_one_was_killed(
+    tmp_path: Path,
+) -> None:
     told: list[str] = []
     seconds = itertools.count(step=2)
     with holding(HOLDER, tmp_path) as process:
+        with (
+            pytest.raises(
+                StorageError, match=rf"process {process.pid}\b.* has been measuring on cpu"
+            ),
+            measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
+        ):
+            pass
 
         def clock() -> float:
             if told:
@@ -120,14 +120,6 @@ def test_a_measurement_says_which_one_it_waits_for(tmp_path: Path) -> None:
             pass
     (text,) = told
     assert re.fullmatch(rf"waiting for process {process.pid}\b.*, which measures on cpu", text)
-
-
-def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
-    with holding(HOLDER, tmp_path) as process:
-        process.kill()
-        process.wait()
-    with measurement_lock("cpu", folder=tmp_path, patience_s=0.0):
-        pass
 
 
 def test_locks_are_of_a_device_and_free_after_an_error_and_their_folder_is_named(

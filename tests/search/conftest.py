@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from archbench.search import events
 from archbench.search.optuna_view import quiet_optuna
 from tests.search import tiny
 
@@ -25,3 +26,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"folder:{tiny.write_images(tmp_path_factory.mktemp('images'))}"
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[events.Event]:
+    """What a study of the module tells meanwhile, if it is made to tell it here."""
+    return []

@@ -28,11 +28,6 @@ def space_file(folder: Path, data: str, *, named: str | None, **options: Any) ->
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def study(
     tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[events.Event]
 ) -> StudyReader:

@@ -45,11 +45,6 @@ def searched(
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def study(
     tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[events.Event]
 ) -> StudyReader:

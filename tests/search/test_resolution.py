@@ -41,11 +41,6 @@ def space(tmp_path_factory: pytest.TempPathFactory, data: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def study(
     tmp_path_factory: pytest.TempPathFactory, space: Path, heard: list[events.Event]
 ) -> StudyReader:

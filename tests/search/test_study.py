@@ -19,11 +19,6 @@ from tests.search import tiny
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def study(
     tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[events.Event]
 ) -> StudyReader:

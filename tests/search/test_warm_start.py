@@ -48,11 +48,6 @@ def earlier(tmp_path_factory: pytest.TempPathFactory, data: str) -> StudyReader:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def study(earlier: StudyReader, heard: list[events.Event]) -> StudyReader:
     """Like the earlier one, with one trial more."""
     before = _digest(earlier)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archbench.data import Split
 from archbench.errors import NEGATIVE_RESULT, UsageError
 from archbench.study.trial import CurvePoint
-from archbench.train.checkpoint import previous_path, within_path
+from archbench.train.checkpoint import within_path
 from archbench.train.loop import accuracy
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.resumable import NonFiniteLossError
@@ -95,22 +95,6 @@ def test_training_killed_at_any_step_ends_the_same(tmp_path: Path, step: int) ->
     with pytest.raises(_Killed):
         _train(tiny_network(), checkpoint=path, on_progress=killed)
     _check_going_on(path, seed=9 if path.exists() else 0)
-
-
-def test_training_killed_while_writing_a_checkpoint_ends_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint"
-    _train(tiny_network(), checkpoint=path, on_point=lambda *_: False)
-    (tmp_path / ".checkpoint.partial").write_bytes(path.read_bytes()[:999])
-    _check_going_on(path)
-
-
-def test_damaged_checkpoint_is_told_and_costs_only_time(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint"
-    _train(tiny_network(), checkpoint=path)
-    path.write_bytes(path.read_bytes()[:-1])
-    notes: list[str] = []
-    _check_going_on(path, on_note=notes.append)
-    assert notes == [f"{path}: not a whole safetensors file; going on from {previous_path(path)}"]
 
 
 def test_point_is_told_when_its_checkpoint_is_durable(tmp_path: Path) -> None:

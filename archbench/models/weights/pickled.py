@@ -167,10 +167,6 @@ class _Machine:
         else:
             self.marked()
 
-    def drop_marked(self, _: Any) -> None:
-        """Takes the entries behind the last mark from the stack."""
-        self.marked()
-
     def name(self, argument: str) -> None:
         """Keeps the module and the name that are asked for as words."""
         self.stack.append(Named(argument.replace(" ", ".")))
@@ -204,11 +200,6 @@ class _Machine:
             for part in parts:
                 if isinstance(part, dict):
                     self.stack[-1].held.update(part)
-
-    def append(self, _: Any) -> None:
-        """Adds one entry to a list."""
-        entry = self.stack.pop()
-        self.extend([entry])
 
     def extend(self, entries: list[Any] | None) -> None:
         """Adds entries, by default those behind the mark, to a list."""
@@ -328,16 +319,16 @@ def _dictionary(entries: list[Any]) -> dict[str, Any]:
     return found
 
 
-_OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
+_OPERATIONS: dict[str, Callable[[_Machine, Any], object]] = {
     "MARK": _Machine.mark,
     "POP": _Machine.drop,
-    "POP_MARK": _Machine.drop_marked,
+    "POP_MARK": lambda machine, _: machine.marked(),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
     "LIST": lambda machine, _: machine.collected(list),
     "FROZENSET": lambda machine, _: machine.collected(list),
     "TUPLE": lambda machine, _: machine.collected(tuple),
     "DICT": lambda machine, _: machine.collected(_dictionary),
-    "APPEND": _Machine.append,
+    "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
     "APPENDS": _Machine.extend,
     "ADDITEMS": _Machine.extend,
     "SETITEM": _Machine.put,
