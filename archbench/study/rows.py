@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from archbench.study import shape
+from archbench.study import contents, shape
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.table import Cells, Table
@@ -160,7 +160,7 @@ def header(connection: sqlite3.Connection) -> dict[str, Any]:
     found = {
         key: shape.document_of(text, place=f"the header's {key}") for key, text in cells.items()
     }
-    shape.check_header(found)
+    contents.check_header(found)
     return found
 
 
@@ -172,7 +172,7 @@ def notes(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
     """
     return {
         row["trial"]: shape.document_of(
-            row["notes"], shape.NOTES, place=f"the note of trial {row['trial']}"
+            row["notes"], contents.NOTES, place=f"the note of trial {row['trial']}"
         )
         for row in NOTE.rows(connection)
     }
@@ -242,7 +242,7 @@ def _fields_of(row: Cells) -> dict[str, Any]:
     for key in _DOCUMENTS:
         if key in found:
             place = f"the {key} of trial {row['number']}"
-            found[key] = shape.document_of(found[key], shape.DOCUMENT, place=place)
+            found[key] = shape.document_of(found[key], contents.DOCUMENT, place=place)
     found |= {key: bool(found[key]) for key in _FLAGS if key in found}
     if row.get("failure_kind"):
         failure: Any = {key: row.get(f"failure_{key}") or "" for key in _FAILURE}
@@ -263,7 +263,7 @@ def _taken_of(row: Cells) -> Taken:
     if not all(map(math.isfinite, samples)) or min(samples, default=1.0) <= 0:
         raise ValueError(f"a sample of measurement {row['id']} is not above 0")
     place = f"the details of measurement {row['id']}"
-    details = shape.document_of(row["details"], shape.DETAILS, place=place)
+    details = shape.document_of(row["details"], contents.DETAILS, place=place)
     conditions = _conditions_of(row["conditions"])
     documents = {"conditions": conditions, "details": details, "samples": samples}
     del row["id"]
@@ -275,7 +275,7 @@ def _taken_of(row: Cells) -> Taken:
 def _conditions_of(text: str) -> Conditions:
     """The conditions of their JSON text; measurements share few of them."""
     place = "the conditions of a measurement"
-    return Conditions.from_document(shape.document_of(text, shape.CONDITIONS, place=place))
+    return Conditions.from_document(shape.document_of(text, contents.CONDITIONS, place=place))
 
 
 def _counting_latency(taken: tuple[Taken, ...]) -> dict[int, Measurement]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from archbench.study import shape
+from archbench.study import contents, shape
 
 Cells = dict[str, Any]
 """A row: name of a column to an int, float, str, bytes or None."""
@@ -130,7 +130,7 @@ class Table:
     def _checks(self) -> list[tuple[str, type, Any, bool]]:
         """Name, type and range of each column, and whether it may be without a value."""
         return [
-            (name, _TYPES[kind], shape.CELLS.get(kind, {}).get(name), name in self.may_lack)
+            (name, _TYPES[kind], contents.CELLS.get(kind, {}).get(name), name in self.may_lack)
             for name, kind in self.columns.items()
         ]
 
@@ -161,7 +161,7 @@ class Table:
             value += 0.0  # SQLite keeps no negative zero
         if not _is_finite(value):
             raise ValueError(f"{self.name}.{column} must be finite, got {cell}")
-        wanted = shape.CELLS.get(kind, {}).get(column)
+        wanted = contents.CELLS.get(kind, {}).get(column)
         if wanted is not None and not wanted.holds(value):
             raise ValueError(f"{self.name}.{column} must be {wanted}, got {cell}")
         return value
