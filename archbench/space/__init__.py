@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from archbench.space.correspondence import choices_for as choices_for
     from archbench.space.correspondence import condition_changes as condition_changes
     from archbench.space.expression import InfeasibleError as InfeasibleError
+    from archbench.space.file import shipped as shipped
     from archbench.space.space import SearchSpace as SearchSpace
-    from archbench.space.space import shipped as shipped
 
 __all__, __getattr__, __dir__ = exports(__name__)

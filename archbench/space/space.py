@@ -11,19 +11,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import archbench
 from archbench.analysis.statistics import Estimate, wilson
-from archbench.bounds import BOUNDS
 from archbench.digest import sha256_of
-from archbench.errors import ArchbenchError, MissingError, SpaceError, unknown_name, wrong_type
+from archbench.errors import ArchbenchError, SpaceError, wrong_type
 from archbench.models import ArchSpec
-from archbench.models.rewrite import Sides, sides_like
 from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
+from archbench.space.file import find
 from archbench.space.known_network import KnownNetwork, known_network
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
+from archbench.space.resolution import sides_of, with_side
 from archbench.space.sections import (
     AUTO,
     SECTIONS,
@@ -46,7 +45,6 @@ from archbench.yaml_document import (
 _ALLOWED = "a file, the name of a shipped space, a document (a dict) or a SearchSpace"
 _TRIES = 50
 _FIRST = 20
-_MOST_SIDES = 16  # at each of which the images are prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +111,7 @@ class SearchSpace(Selection):
         self._source = source
         self.name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
         self.question = first_comment(text)
-        base = _with_side(read_base(root), settings.get("resolution"))
+        base = with_side(read_base(root), settings.get("resolution"))
         axes, fixed = read_axes(members, settings)
         required = read_requirements(members.get("require"))
         for section, read in SECTIONS.items():
@@ -130,7 +128,7 @@ class SearchSpace(Selection):
         self.require = tuple(requirement.text for requirement in required)
         self._requirements = required
         super().__init__(wiring)
-        self.sides = self._sides()
+        self.sides = sides_of(self.axes, base=self.base, proxy=self.proxy)
         self._check_values()
         for name in self.baselines or ():
             try:
@@ -286,32 +284,6 @@ class SearchSpace(Selection):
                 dead.append(DeadChoice(axis=name, value=value, is_certain=certain, samples=looked))
         return tuple(dead)
 
-    def _sides(self) -> Sides | None:
-        """At which side each candidate is trained; None where the resolution is no axis."""
-        axis = next((axis for axis in self.axes if axis.name == "resolution"), None)
-        if axis is None:
-            return None
-        if len(axis.values) > _MOST_SIDES:
-            axis.place.fail(f"resolution: {len(axis.values)} values; at most {_MOST_SIDES}")
-        if self.proxy.teacher != "none":
-            axis.place.fail(
-                f"resolution: the {self.proxy.teacher} teacher knows images of one resolution only",
-                help="write teacher: none under proxy",
-            )
-        if self.base["resolution"] not in axis.values:
-            axis.place.fail(
-                f"resolution: {write_flow(self.base['resolution'])}, that of the base, is not "
-                "among the values, and the resolution of the proxy is that at which it is trained",
-                help=f"add it, or write resolution: {axis.label(-1)} where the base is set",
-            )
-        try:
-            base = ArchSpec.from_document(self.base)
-            sides = sides_like(base, trained=self.proxy.resolution, stem=self.proxy.stem)
-        except ArchbenchError as error:
-            raise axis.place.moved(error) from None
-        _check_sides(axis, sides)
-        return sides
-
     def _check_values(self) -> None:
         """Refuses a space with a value that no legal network has, requirements aside.
 
@@ -361,74 +333,6 @@ class SearchSpace(Selection):
             if choices is None:
                 return
             yield choices
-
-
-def shipped() -> tuple[str, ...]:
-    """The names of the spaces that come with the package, sorted."""
-    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
-
-
-def find(path_or_name: str | Path) -> Path:
-    """The file of a space.
-
-    Anything that ends like a file or has a folder in it is a file; a bare word is a shipped name.
-
-    Raises:
-        MissingError: There is neither such a file nor such a name.
-    """
-    path = Path(path_or_name)
-    if path.suffix in (".yaml", ".yml") or path.name != str(path_or_name) or path.is_file():
-        if not path.exists():
-            raise MissingError("no such file", place=str(path), help=_hint(path.stem))
-        return path
-    if str(path_or_name) not in shipped():
-        raise MissingError(
-            f"there is no space {str(path_or_name)[:80]!r}", help=_hint(str(path_or_name))
-        )
-    return _folder() / f"{path_or_name}.yaml"
-
-
-def _hint(name: str) -> str:
-    return f"give a file or a shipped space; {unknown_name('space', name[:80], shipped()).help}"
-
-
-def _folder() -> Path:
-    """In the wheel beside the modules, in a checkout beside the package."""
-    package = Path(archbench.__file__).parent
-    inside = package / "search_spaces"
-    return inside if inside.is_dir() else package.parent / "search_spaces"
-
-
-def _with_side(base: Mapping[str, Any], said: Node | None) -> Mapping[str, Any]:
-    """A base at the largest of the sides that are said, unless it is at one of them."""
-    sides = said.plain() if said else None
-    if not isinstance(sides, list) or base["resolution"] in sides:
-        return base
-    is_whole = all(type(side) is int for side in sides)
-    return {**base, "resolution": max(sides)} if sides and is_whole else base
-
-
-def _check_sides(axis: Axis, sides: Sides) -> None:
-    """Refuses resolutions that are none, or whose images cannot be prepared or told apart."""
-    low, high = BOUNDS["image side"]
-    seen: dict[int, int] = {}
-    for node in axis.nodes:
-        own = node.plain()
-        if type(own) is not int or own < 1:
-            node.fail(f"resolution: {node.shown} is not the side of square images in pixels")
-        side = sides.of(own)
-        if not low <= side <= high:
-            node.fail(
-                f"resolution: {own} would be trained at {side} px, and {low} to {high} px can be "
-                "prepared",
-                help=f"take it out, or give another proxy.resolution than {sides.trained}",
-            )
-        if side in seen:
-            node.fail(
-                f"resolution: {seen[side]} and {own} would both be trained at {side} px",
-                help=f"take one out, or a larger proxy.resolution than {sides.trained}",
-            )
-        seen[side] = own
 
 
 def _never_legal(drawn: Iterable[Candidate], axis: Axis) -> InfeasibleError | None:

@@ -8,8 +8,8 @@ import pytest
 
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
+from archbench.space.file import find
 from archbench.space.sections import SearchSection, override, parse_duration
-from archbench.space.space import find
 from tests.space.conftest import NETWORK
 
 
