@@ -230,14 +230,17 @@ def _made(
 ) -> Runnable:
     backend = BACKENDS.load(conditions.backend)
     if artifact is not None:
-        return _with_files(conditions).open_artifact(artifact, example, conditions=conditions)
+        _with_files(conditions)
+        with _complete(conditions.backend):
+            return backend.open_artifact(artifact, example, conditions=conditions)
     if hasattr(backend, "prepare"):
         return backend.prepare(network, example, conditions=conditions)
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
         path = Path(folder, "network").with_suffix(backend.SUFFIX)
         write_artifact(network, example, path=path, conditions=conditions, images=images)
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
-        found: Runnable = backend.open_artifact(path, example, conditions=conditions)
+        with _complete(conditions.backend):
+            found: Runnable = backend.open_artifact(path, example, conditions=conditions)
     return replace(found, details={**found.details, "artifact_bytes": size})
 
 
@@ -275,7 +278,8 @@ def write_artifact(
     images = images or ()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder, quiet():
         made = Path(folder, path.name)
-        backend.write(network, example, path=made, conditions=conditions, images=images, **more)
+        with _complete(conditions.backend):
+            backend.write(network, example, path=made, conditions=conditions, images=images, **more)
         files = sorted(Path(folder).iterdir(), key=lambda file: file != made)
         return [file.replace(path.with_name(file.name)) for file in files]
 
@@ -292,6 +296,23 @@ def _with_files(conditions: Conditions) -> Any:
         place = f"backend {conditions.backend}"
         raise UsageError("it runs no file", place=place, help=f"use {able}")
     return backend
+
+
+@contextmanager
+def _complete(name: str) -> Iterator[None]:
+    """Tells an installation that is not whole: a library is there, and one that it imports is not.
+
+    Raises:
+        MissingError: Of that one.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extras = getattr(BACKENDS.load(name), "NEEDS", {}).values()
+        what = f"'archbench[{','.join(extras)}]'" if extras else error.name
+        message = f"{error.name} is not installed, which its library needs"
+        remedy = f"pip install {what}"
+        raise MissingError(message, place=f"backend {name}", help=remedy) from error
 
 
 def _names(holds: Callable[[Any], bool]) -> str:

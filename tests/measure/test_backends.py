@@ -385,6 +385,15 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(
         prepared(small(), EXAMPLE, conditions=Conditions(backend="openvino"))
 
 
+def test_an_installation_that_is_not_whole_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_given: object, **_more: object) -> None:
+        raise ModuleNotFoundError("No module named 'ruamel'", name="ruamel")
+
+    monkeypatch.setattr(BACKENDS.load("exported"), "write", write)
+    with pytest.raises(MissingError, match=r"exported: ruamel is not installed, which its library"):
+        prepared(small(), EXAMPLE, conditions=Conditions(backend="exported"))
+
+
 @pytest.mark.slow
 def test_a_compilation_while_it_is_timed_is_a_complaint() -> None:
     usable("compiled", "fp32")
