@@ -159,14 +159,17 @@ def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:
     assert ArchSpec.from_document(turned).digest != spec.digest
 
 
-def test_a_strided_depthwise_convolution_stays_in_fp32_under_autocast_on_a_cpu() -> None:
-    strided = ConvNorm(Convolution(8, 8, kernel=3, stride=2, groups=8))
-    plain = ConvNorm(Convolution(8, 8, kernel=3, groups=8))
+@pytest.mark.parametrize("form", [{"kernel": 3, "stride": 2}, {"kernel": 5}])
+def test_a_convolution_slow_in_bf16_stays_in_fp32_under_autocast_on_a_cpu(
+    form: dict[str, int],
+) -> None:
+    slow = ConvNorm(Convolution(8, 8, groups=8, **form))
+    quick = ConvNorm(Convolution(8, 8, kernel=3, groups=8))
     x = torch.randn(2, 8, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
-        assert strided(x.bfloat16()).dtype == torch.float32
-        assert plain(x).dtype == torch.bfloat16
-        torch.testing.assert_close(strided(x), strided(x.float()))
+        assert slow(x.bfloat16()).dtype == torch.float32
+        assert quick(x).dtype == torch.bfloat16
+        torch.testing.assert_close(slow(x), slow(x.float()))
 
 
 def test_quick_gelu_is_x_times_the_sigmoid_of_1_702_x() -> None:

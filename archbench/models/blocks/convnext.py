@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, mlp, norm, total
 from archbench.models.channels import Channels
-from archbench.models.convolution import Convolution
+from archbench.models.convolution import Convolution, convolved
 from archbench.models.layer import (
     DropPath,
     LayerScale,
@@ -79,7 +79,7 @@ class ConvNextBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         def residual(image: Tensor) -> Tensor:
-            y = self.mlp(self.norm(map_tokens(self.conv(image))))  # (B, N, C)
+            y = self.mlp(self.norm(map_tokens(convolved(self.conv, image))))  # (B, N, C)
             return image + token_map(self.drop_path(y), grid)
 
         return through_map(residual, x, grid)
