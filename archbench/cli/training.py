@@ -25,7 +25,8 @@ _OPTIONS = (
         "--recipe",
         metavar="NAME|FILE",
         default="short",
-        help="How it is trained: short, as in a search; levit, cvt, deit or finetune; a YAML file.",
+        help="How it is trained: short, as in a search; levit, cvt, deit, scratch or finetune; a "
+        "YAML file.",
     ),
     click.option(
         "--epochs",

@@ -116,8 +116,9 @@ def train_network(
     ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
 
     The ``recipe`` is ``short``, that of searches with their loop, 30 epochs of batches of 32; or a
-    full one: a name (``levit``, ``cvt``, ``deit``, ``finetune``), a YAML file or a ``FullRecipe``,
-    whose epochs and batch are its own by default. ``settings`` are texts ``recipe.FIELD=VALUE``.
+    full one: a name (``levit``, ``cvt``, ``deit``, ``scratch``, ``finetune``), a YAML file or a
+    ``FullRecipe``, whose epochs and batch are its own by default. ``settings`` are texts
+    ``recipe.FIELD=VALUE``.
     A full recipe reads images from their files, in so many ``workers``, and trains in all the
     processes that torchrun started; the first one writes, tells and tests.
 

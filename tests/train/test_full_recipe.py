@@ -34,7 +34,8 @@ def test_a_file_writes_every_field_and_says_where_it_is_from(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "peak"), [("levit", 8e-3), ("cvt", 2e-3), ("deit", 1e-3), ("finetune", 2e-4)]
+    ("name", "peak"),
+    [("levit", 8e-3), ("cvt", 2e-3), ("deit", 1e-3), ("finetune", 2e-4), ("scratch", 2e-3)],
 )
 def test_peak_rates_are_those_of_the_papers(name: str, peak: float) -> None:
     assert math.isclose(FullRecipe.load(name).peak_rate, peak)
@@ -65,7 +66,7 @@ def _as_timm_is_driven(recipe: FullRecipe, *, ahead: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("name", "ahead"), [("levit", 0), ("deit", 0), ("cvt", 1), ("finetune", 1)]
+    ("name", "ahead"), [("levit", 0), ("deit", 0), ("cvt", 1), ("finetune", 1), ("scratch", 1)]
 )
 def test_rates_are_those_of_timm_driven_as_the_released_code_does(name: str, ahead: int) -> None:
     recipe = FullRecipe.load(name)
