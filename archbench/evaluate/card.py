@@ -47,7 +47,8 @@ def begun(folder: Path, model: TrainedNetwork) -> dict[str, Any]:
         "macs": work.macs,
         "stages": [
             f"{stage.embed.kind} to {stage.grid} x {stage.dim} channels"
-            + (f", {len(stage.blocks)} {stage.blocks[0].kind} blocks" if stage.blocks else "")
+            + (f", {number} {stage.blocks[0].kind} block" if (number := len(stage.blocks)) else "")
+            + ("s" if number > 1 else "")
             for stage in spec.resolved().stages
         ],
         "weights": {"content": content, **model.origin},
