@@ -142,6 +142,8 @@ def test_an_artifact_of_a_dynamic_batch_runs_any_number_of_images(
     name: str, tmp_path: Path
 ) -> None:
     conditions, path = usable(name, "fp32"), tmp_path / f"network{BACKENDS.load(name).SUFFIX}"
+    if name == "onnxruntime":
+        pytest.importorskip("onnxscript")
     network = fold(build(random_spec(random.Random(4)), seed=0))
     example = torch.randn(3, 3, 32, 32)
     write_artifact(network, example[:1], path=path, conditions=conditions, dynamic_batch=True)
