@@ -78,27 +78,28 @@ class ConvNorm(nn.Module):
             self.norm = MapLayerNorm(spec.outputs, eps=spec.epsilon)
         else:
             self.norm = norms[spec.norm](spec.outputs)
+        self.is_slow_in_bf16 = spec.groups > 1 and (spec.stride > 1 or spec.kernel > 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(convolved(self.conv, x))
+        return self.norm(convolved(self.conv, x, is_slow_in_bf16=self.is_slow_in_bf16))
 
     def deployed(self) -> nn.Module:
         """One convolution that computes the same in evaluation; itself without a batch norm."""
         return fold_norm(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
 
 
-def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def convolved(conv: nn.Module, x: Tensor, *, is_slow_in_bf16: bool) -> Tensor:
     """What a convolution gives, on a CPU in fp32 where its backward pass is slow in bf16.
 
     That of a depthwise one takes 15 to 60 times as long in bf16 where it has a stride, and 2 to 3
     times with a kernel of 5 or more.
     """
-    (kernel, _), (stride, _) = conv.kernel_size, conv.stride
-    is_slow = conv.groups > 1 and (stride > 1 or kernel > 3)
-    if is_slow and x.is_cpu and torch.is_autocast_enabled("cpu"):
+    if is_slow_in_bf16 and x.is_cpu and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
-            return conv(x.float())
-    return conv(x)
+            found: Tensor = conv(x.float())
+    else:
+        found = conv(x)
+    return found
 
 
 class MapLayerNorm(nn.LayerNorm):
