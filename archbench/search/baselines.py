@@ -266,9 +266,13 @@ def _chosen(context: StudyContext) -> list[str]:
     else:
         anchors = [one["constant_ms"] for one in target.constants.get("anchors", ())]
         low, high = min(anchors, default=0.0), max(anchors, default=math.inf)
-        high = min(high, rule.limits.get("latency_ms", high))
-        found = _timed(context, [name for name, _ in _spread(near, most=min(_TIMED, 2 * room))])
+        limit = rule.limits.get("latency_ms", math.inf)
+        names = [name for name, _ in _spread(near, most=min(_TIMED, 2 * room))]
+        found = {n: value for n, value in _timed(context, names).items() if value <= limit}
         known = {name: value for name, value in found.items() if low <= value <= high}
+        if not known and found:  # all are dearer than the candidates, or cheaper: the nearest
+            nearest = min(found, key=lambda n: max(found[n] / high, low / found[n]))
+            known = {nearest: found[nearest]}
     chosen = _spread(sorted(known.items(), key=lambda e: e[1]), most=min(_MOST, room))
     names = [name for name, _ in chosen]
     told = ", ".join(names) or "none, as none is as cheap as the candidates"
@@ -302,10 +306,10 @@ def _range(context: StudyContext, name: str) -> tuple[float, float]:
 
 
 def _spread(ordered: Sequence[tuple[str, float]], *, most: int) -> list[tuple[str, float]]:
-    """At most so many, evenly spaced."""
+    """At most so many, evenly spaced from the cheapest on."""
     if len(ordered) <= most:
         return list(ordered)
-    places = {round((len(ordered) - 1) * (step + 0.5) / most) for step in range(most)}
+    places = {round((len(ordered) - 1) * step / max(1, most - 1)) for step in range(most)}
     return [ordered[place] for place in sorted(places)]
 
 
