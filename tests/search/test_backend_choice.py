@@ -131,6 +131,7 @@ def test_another_study_of_it_takes_its_backend(study: StudyReader, tmp_path: Pat
     assert [record.origin for record in after.trials()] == ["toy:0"]
 
 
+@pytest.mark.slow
 def test_the_front_is_timed_in_the_other_runtimes(
     study: StudyReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_one_that_was_begun_goes_on(tmp_path: Path, data: str) -> None:
     assert not list((found.path / "checkpoints").glob("baseline*"))
 
 
+@pytest.mark.slow
 def test_one_of_another_library_is_built_for_the_classes_and_trained(
     tmp_path: Path, data: str
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_design_is_picked_in_the_precision_wanted(both: StudyReader) -> None:
         pick(both, Wish(limits={"latency_ms": 100.0}, precision="bf16"))
 
 
+@pytest.mark.slow
 def test_a_further_training_counts_in_both_precisions(both: StudyReader, tmp_path: Path) -> None:
     path = shutil.copytree(both.path, tmp_path / both.name)
     study = confirm(path, budget="120s", workers=1)
@@ -134,6 +135,7 @@ def test_a_further_training_counts_in_both_precisions(both: StudyReader, tmp_pat
         assert other.proxy_accuracy == statistics.fmean(final_accuracies(other).values())
 
 
+@pytest.mark.slow
 def test_a_study_in_both_precisions_takes_both_over(both: StudyReader, tmp_path: Path) -> None:
     found = search(
         both.path / "space.yaml", results=tmp_path, name="b", trials=4, start_from=[both.path]
@@ -148,6 +150,7 @@ def test_a_study_in_both_precisions_takes_both_over(both: StudyReader, tmp_path:
     assert len(again.trials()) == 8
 
 
+@pytest.mark.slow
 def test_networks_are_timed_again_each_in_its_precision(both: StudyReader, tmp_path: Path) -> None:
     path = shutil.copytree(both.path, tmp_path / both.name)
     document, _ = measure_elsewhere(path, trials="all", budget_s=0.5)
@@ -156,6 +159,7 @@ def test_networks_are_timed_again_each_in_its_precision(both: StudyReader, tmp_p
     assert {record.choices[PRECISION] for record in front} == {"int8"}
 
 
+@pytest.mark.slow
 def test_int8_alone_gives_each_design_its_accuracy_in_int8(data: str, tmp_path: Path) -> None:
     study = _search(tmp_path, data, "int8")
     assert [record.design for record in study.trials()] == [None] * 3
