@@ -308,10 +308,10 @@ def _complete(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        extras = getattr(BACKENDS.load(name), "NEEDS", {}).values()
-        what = f"'archbench[{','.join(extras)}]'" if extras else error.name
+        extras = dict.fromkeys(filter(None, getattr(BACKENDS.load(name), "NEEDS", {}).values()))
+        wanted = f"'archbench[{','.join(extras)}]'" if extras else error.name
         message = f"{error.name} is not installed, which its library needs"
-        remedy = f"pip install {what}"
+        remedy = f"pip install {wanted}"
         raise MissingError(message, place=f"backend {name}", help=remedy) from error
 
 

@@ -387,12 +387,25 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(
         prepared(small(), EXAMPLE, conditions=Conditions(backend="openvino"))
 
 
-def test_an_installation_that_is_not_whole_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("needs", "remedy"),
+    [
+        ({}, "pip install ruamel"),
+        ({"torch": "", "numpy": ""}, "pip install ruamel"),
+        ({"torch": "", "numpy": "x", "PIL": "x"}, r"pip install 'archbench\[x\]'"),
+    ],
+)
+def test_an_installation_that_is_not_whole_is_told(
+    needs: dict[str, str], remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write(*_given: object, **_more: object) -> None:
         raise ModuleNotFoundError("No module named 'ruamel'", name="ruamel")
 
-    monkeypatch.setattr(BACKENDS.load("exported"), "write", write)
-    with pytest.raises(MissingError, match=r"exported: ruamel is not installed, which its library"):
+    backend = BACKENDS.load("exported")
+    monkeypatch.setattr(backend, "write", write)
+    monkeypatch.setattr(backend, "NEEDS", needs, raising=False)
+    told = rf"exported: ruamel is not installed, which its library needs; {remedy}$"
+    with pytest.raises(MissingError, match=told):
         prepared(small(), EXAMPLE, conditions=Conditions(backend="exported"))
 
 
