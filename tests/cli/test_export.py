@@ -123,8 +123,6 @@ def test_a_file_says_what_was_measured_of_it(run: Run, home: Path, tmp_path: Pat
 
 
 def test_int8_is_calibrated_on_the_users_images(run: Run, home: Path, tmp_path: Path) -> None:
-    if _is_missing("onnx"):
-        pytest.skip("onnxruntime is not installed")
     more = ("--precision", "int8", "--no-latency", "--json")
     ended = run(*_words(home, "onnx", "--out", str(tmp_path / "out"), *more))
     assert ended.code == 0, ended.err
@@ -135,8 +133,6 @@ def test_int8_is_calibrated_on_the_users_images(run: Run, home: Path, tmp_path: 
 
 
 def test_any_number_of_images_may_come(run: Run, home: Path, tmp_path: Path) -> None:
-    if _is_missing("onnx"):
-        pytest.skip("onnxruntime is not installed")
     pytest.importorskip("onnxscript")
     import numpy as np
     import onnxruntime

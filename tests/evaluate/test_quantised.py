@@ -163,7 +163,6 @@ def test_images_for_a_latency_have_its_shape(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_how_networks_are_quantised_is_told_with_the_version() -> None:
-    pytest.importorskip("onnxruntime")
     found = quantised.quantisation_of("onnxruntime", num_train=100)
     assert (found["backend"], found["images"], found["seed"]) == ("onnxruntime", 100, 0)
     assert found["method"].startswith("onnxruntime ")

@@ -11,7 +11,6 @@ from archbench.analysis.study import StudyReader
 from archbench.analysis.study_header import backend_in_words
 from archbench.errors import UsageError
 from archbench.evaluate.runtime_choice import serving_backends
-from archbench.measure.backend import absence
 from archbench.report.findings.front import finding
 from archbench.search import events, other_runtimes, search
 from archbench.search.backend_choice import choose_backend
@@ -95,8 +94,6 @@ def study(
     tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[events.Event]
 ) -> StudyReader:
     """Of a space that names no backend, with one trial."""
-    if missing := absence("onnxruntime", device="cpu"):
-        pytest.skip(missing.message)
     text = tiny.space_text(data, objectives=TIMED, trials=1)
     text = text.replace("seed: 3}", "seed: 3, confirm: false, certify: never, workers: 1}")
     text = text.replace("rungs: [1, 2]", "rungs: [4, 16], mirror: false")  # it beats chance

@@ -36,8 +36,6 @@ def _space(folder: Path, data: str, precision: str, *, backend: str = "onnxrunti
 
 
 def _search(folder: Path, data: str, precision: str) -> StudyReader:
-    if NEEDED:
-        pytest.skip(NEEDED.message)
     found = search(_space(folder, data, precision), results=folder / "results")
     assert found is not None
     return found
