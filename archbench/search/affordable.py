@@ -39,18 +39,27 @@ def require_time(settings: Settings, *, seconds: float, workers: int, num_train:
     )
 
 
+def rungs_to(epochs: int) -> list[int]:
+    """Epochs after which the pruner looks, the last of which are all: a third, half, the whole."""
+    return sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
+
+
+def rounded(value: float) -> int:
+    """A large number as a plan says it, to two digits."""
+    return int(float(f"{value:.1e}"))
+
+
 def _ways(
     settings: Settings, *, seconds: float, share: float, workers: int, num_train: int
 ) -> Iterator[str]:
     """What makes trials take this share of their time, or gives it to them."""
     section, search = settings.space.proxy, settings.search
-    images = int(float(f"{share * min(section.images or num_train, num_train):.1e}"))
+    images = rounded(share * min(section.images or num_train, num_train))
     if images >= section.batch:
         yield f"fewer images, --set proxy.images={images}"
     epochs = math.floor(share * section.rungs[-1])
     if epochs >= 1:
-        rungs = sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
-        yield f"fewer epochs, --set 'proxy.rungs={rungs}'"
+        yield f"fewer epochs, --set 'proxy.rungs={rungs_to(epochs)}'"
     side = int(section.resolution * math.sqrt(share) / 8) * 8
     if section.stem == "as_is" and side >= 32:
         yield f"smaller images, --set proxy.resolution={side}"

@@ -12,6 +12,7 @@ from typing import Any
 from archbench.data.look import Look
 from archbench.errors import SpaceError, UsageError
 from archbench.models import ArchSpec, count
+from archbench.search.affordable import rounded, rungs_to
 from archbench.search.context import StudyContext
 from archbench.search.preparation import unplanned
 from archbench.search.preparation_jobs import look_at_data, try_images, try_machine
@@ -125,7 +126,7 @@ class _Plan:
         if limit_ms is None or target.device != "cpu" or target.precisions != ("fp32",):
             return
         rate: float = self.context.call(partial(try_machine))
-        most = float(f"{_MARGIN * rate * limit_ms / 1e3 / target.batch:.1e}")
+        most = rounded(_MARGIN * rate * limit_ms / 1e3 / target.batch)
         self.set(**{"limits.macs": int(min(most, space.limits.get("macs", math.inf)))})
 
     def training(self) -> tuple[Pace, float, float]:
@@ -227,9 +228,9 @@ def _of_trials(
     if images >= (_EPOCHS - 1) * seen.num_train:
         epochs = min(round(images / seen.num_train), _MOST_EPOCHS)
         each = None if section.images is None else seen.num_train
-        rungs = sorted({math.ceil(epochs / 3), math.ceil(epochs / 2), epochs})
+        rungs = rungs_to(epochs)
     else:  # an epoch is a share of the images, the next one each time
-        rungs, each = [1, 2, _EPOCHS], int(float(f"{images / _EPOCHS:.1e}"))
+        rungs, each = [1, 2, _EPOCHS], rounded(images / _EPOCHS)
     many = images / _LARGE_BATCH >= _MANY_STEPS
     search_s = _SHARE * 3600 * (settings.search.hours or 0.0)
     mean_s = pace.fixed(seen) + images * pace.learn
