@@ -30,15 +30,10 @@ from archbench.search.certificate_design import (
     sampled,
 )
 from archbench.search.context import StudyContext
+from archbench.search.data_facts import SAY_WHERE, prepared_data, teacher_facts
 from archbench.search.growth import data_as_begun
 from archbench.search.inheritance import with_ancestor
-from archbench.search.preparation import (
-    SAY_WHERE,
-    prepared_data,
-    proxy_document,
-    teacher_facts,
-    unplanned,
-)
+from archbench.search.preparation import proxy_document, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedStudy, opened, told_in_words
 from archbench.search.trials import running_record

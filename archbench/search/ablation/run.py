@@ -22,8 +22,8 @@ from archbench.search.ablation.request import (
     within,
 )
 from archbench.search.context import Context
+from archbench.search.data_facts import data_facts
 from archbench.search.jobs import time_forms
-from archbench.search.preparation import data_facts
 from archbench.search.preparation_jobs import prepare_teacher
 from archbench.search.trainings import OnNote, PlannedStudy, told_in_words
 from archbench.search.trials import running_record
