@@ -16,6 +16,7 @@ from archbench.analysis.certificate import Certificate, subject_of
 from archbench.analysis.importance import Insight
 from archbench.analysis.other_runtimes import OTHER_RUNTIMES
 from archbench.analysis.retraining import KEY, Retraining
+from archbench.analysis.study_facts import StudyFacts
 from archbench.analysis.study_header import confirmation_of
 from archbench.analysis.tables import (
     TableName,
@@ -26,7 +27,7 @@ from archbench.analysis.tables import (
     latency_cells,
     measurements_table,
 )
-from archbench.analysis.verdict import StudyFacts, no_front_reason, verdict
+from archbench.analysis.verdict import no_front_reason, verdict
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_header, read_kind
 from archbench.study.planned import refuse_planned

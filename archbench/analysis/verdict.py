@@ -1,154 +1,20 @@
-"""What is known of a study at one moment, and what does its front say in the words of a person?"""
+"""What does the front of a study say, in the words of a person?"""
 
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from archbench.analysis.baseline import Baseline, against_baselines, baselines_of
-from archbench.analysis.certificate import CertificateSummary, find_certificate, pixels, subject_of
-from archbench.analysis.front import FrontRule
-from archbench.analysis.front_probability import SURE, FrontProbabilities, front_probabilities
-from archbench.analysis.importance import Insight, insight
-from archbench.analysis.pruning import PruningReport, pruning_report
-from archbench.analysis.retraining import Retraining, retraining_of
+from archbench.analysis.baseline import against_baselines
+from archbench.analysis.certificate import pixels
+from archbench.analysis.front_probability import SURE
+from archbench.analysis.study_facts import StudyFacts
 from archbench.analysis.study_header import space_typed
 from archbench.command_line import command_line, study_argument
-from archbench.errors import UsageError
 from archbench.study.objective import OBJECTIVES, objective_value
-from archbench.study.trial import (
-    Reference,
-    Snapshot,
-    Taken,
-    TrialRecord,
-    trained_accuracies,
-)
+from archbench.study.trial import TrialRecord, trained_accuracies
 
 _SYNTHETIC = {"cluttered_digits": "synthetic digits"}
-_STATES = ("complete", "pruned", "over_limit", "failed", "running")
-
-
-class StudyFacts:
-    """A study at one moment: its trials, its front and what follows from them."""
-
-    def __init__(self, path: Path, *, snapshot: Snapshot) -> None:
-        self.path = path
-        self._snapshot = snapshot
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """What the study is: keys and JSON values."""
-        return self._snapshot.header
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return str(self.header.get("name") or self.path.resolve().name)
-
-    def trials(self) -> list[TrialRecord]:
-        """All trials by number."""
-        return list(self._snapshot.trials)
-
-    def trial(self, number: int) -> TrialRecord:
-        """One trial.
-
-        Raises:
-            UsageError: There is no such trial.
-        """
-        for record in self._snapshot.trials:
-            if record.number == number:
-                return record
-        report = command_line("archbench", "report", self.path)
-        raise UsageError(
-            f"there is no trial {number} in the study",
-            place=self.name,
-            help=f"it has {len(self._snapshot.trials)} trials; see: {report}",
-        )
-
-    def references(self) -> list[Reference]:
-        """Published networks measured beside the study, by name."""
-        return list(self._snapshot.references)
-
-    @cached_property
-    def baselines(self) -> list[Baseline]:
-        """Known networks that were timed and trained as the candidates are, as named or chosen."""
-        return baselines_of(self._snapshot)
-
-    def taken(self) -> list[Taken]:
-        """Every measurement, of trials and references, in the order taken."""
-        return list(self._snapshot.measurements)
-
-    @cached_property
-    def certificate(self) -> CertificateSummary | None:
-        """The newest certificate beside the study that holds for its space and proxy."""
-        return find_certificate(self.path.resolve().parent, subject_of(self.header))
-
-    @cached_property
-    def retraining(self) -> Retraining | None:
-        """What its best designs reached in full training; None where none was trained so."""
-        sure = self.front_probabilities
-        return retraining_of(self.header, self._snapshot.trials, path=self.path, sure=sure)
-
-    @cached_property
-    def insight(self) -> Insight:
-        """Which choices matter, and where bounds cut."""
-        axes = self.header.get("axes", {})
-        return insight(self._snapshot.trials, self._front, rule=self.rule, axes=axes)
-
-    @cached_property
-    def rule(self) -> FrontRule:
-        """Which trials may stand on the front.
-
-        Raises:
-            StorageError: The header lacks an entry that this needs.
-        """
-        return FrontRule.of(self.header, place=str(self.path))
-
-    @cached_property
-    def front_probabilities(self) -> FrontProbabilities:
-        """How sure each candidate's place is, the front's hypervolume with its interval."""
-        return front_probabilities(self._snapshot.trials, rule=self.rule)
-
-    def others_with_a_chance(self) -> list[tuple[int, float]]:
-        """Trials off the front that may belong there, with the probability, the likeliest first."""
-        members = {record.number for record in self._front}
-        chances = self.front_probabilities.on_front.items()
-        found = [(n, chance) for n, chance in chances if n not in members and chance > 1 - SURE]
-        return sorted(found, key=lambda entry: (-entry[1], entry[0]))
-
-    def front_records(self) -> list[TrialRecord]:
-        """The members of the front, cheapest first."""
-        return list(self._front)
-
-    def counts(self) -> dict[str, int]:
-        """How many trials are complete, pruned, over_limit, failed and running."""
-        found = Counter[str](record.state for record in self._snapshot.trials)
-        return {state: found[state] for state in _STATES}
-
-    def reference_point(self) -> dict[str, float] | None:
-        """Objective to the worst corner of the hypervolume; None while a cost is unknown."""
-        return self.rule.reference_point(self._snapshot.trials)
-
-    def hypervolume(self) -> float:
-        """Share of the box between reference point and ideal that the front covers, 0 to 1."""
-        return self.rule.hypervolume(self._snapshot.trials)
-
-    @cached_property
-    def pruning(self) -> PruningReport | None:
-        """What stopping early saved and lost; None where no trial was to be stopped."""
-        proxy = self.header.get("proxy", {})
-        return pruning_report(
-            self._snapshot.trials,
-            rule=self.rule,
-            rungs=proxy.get("rungs", ()),
-            num_seeds=proxy.get("seeds", 1),
-        )
-
-    @cached_property
-    def _front(self) -> list[TrialRecord]:
-        return self.rule.front(self._snapshot.trials)
 
 
 def verdict(study: StudyFacts) -> str:
