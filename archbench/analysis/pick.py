@@ -234,10 +234,10 @@ class _Picker:
             return [], np.zeros((DRAWS, 0))
         worth = self._worth([record for record, _ in among], wish)
         order = [int(place) for place in np.argsort(-worth.mean(axis=0), kind="stable")]
-        in_full = [self._in_full(record) for record, _ in among]
-        if follows and wish.is_by_accuracy and in_full[order[0]]:
-            reached = {p: -one.accuracy.value for p, one in enumerate(in_full) if one is not None}
-            order.sort(key=lambda place: reached.get(place, 0.0))
+        if wish.is_by_accuracy:
+            places = {record.number: place for place, (record, _) in enumerate(among)}
+            ranked = self._study.by_accuracy([record for record, _ in among], follows=follows)
+            order = [places[record.number] for record in ranked]
         found = self._study.front_probabilities
         choices = [
             Choice(
@@ -245,9 +245,9 @@ class _Picker:
                 accuracy=found.accuracy[record.number],
                 keeps=keeps,
                 on_front=found.on_front[record.number],
-                in_full=in_full[place],
+                in_full=self._in_full(record),
             )
-            for place, (record, keeps) in ((place, among[place]) for place in order)
+            for record, keeps in (among[place] for place in order)
         ]
         return choices, worth[:, order]
 

@@ -1,11 +1,12 @@
 """What is known of a study at one moment: its trials, its front and what follows from them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from archbench.analysis import wish
 from archbench.analysis.baseline import Baseline, baselines_of
 from archbench.analysis.certificate import CertificateSummary, find_certificate, subject_of
 from archbench.analysis.front import FrontRule
@@ -15,6 +16,7 @@ from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.analysis.retraining import Retraining, retraining_of
 from archbench.command_line import command_line
 from archbench.errors import UsageError
+from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
 
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
@@ -111,6 +113,44 @@ class StudyFacts:
     def front_records(self) -> list[TrialRecord]:
         """The members of the front, cheapest first."""
         return list(self._front)
+
+    def by_accuracy(
+        self, records: Iterable[TrialRecord], *, follows: bool = True
+    ) -> list[TrialRecord]:
+        """Trained designs, the likely most accurate first, of equal tenths of a point the cheaper.
+
+        Where it ``follows`` full trainings, those who had one come in the order of these, if the
+        first by the short ones is among them.
+        """
+        likely, full = self.front_probabilities.accuracy, self.retraining
+        cost = next(OBJECTIVES[name] for name in self.rule.objectives if name != "proxy_accuracy")
+        sign = 1 if cost.direction == "min" else -1
+
+        def order(record: TrialRecord) -> tuple[float, float, int]:
+            accuracy, spent = likely[record.number].value, cost.value(record) or 0.0
+            return -round(accuracy, 3), sign * spent, record.number
+
+        ordered = sorted(records, key=order)
+        if follows and full and ordered and full.result_of(ordered[0].number):
+            places = {one.number: place for place, one in enumerate(full.results)}
+            ordered.sort(key=lambda record: places.get(record.number, len(places)))
+        return ordered
+
+    @cached_property
+    def likely_best(self) -> TrialRecord | None:
+        """The likely most accurate design within the limits, as ``pick`` takes it.
+
+        It is one of the front where none keeps the limits surely, and None where there is no front.
+        """
+        found, limits = self.front_probabilities, self.rule.limits.keys()
+        sure = [
+            record
+            for record in self._snapshot.trials
+            if record.number in found.accuracy
+            if found.meets.get(record.number, {}).keys() == limits
+            if found.meets_limits.get(record.number, 1.0) >= wish.SURE
+        ]
+        return next(iter(self.by_accuracy(sure or self._front)), None) if self._front else None
 
     def counts(self) -> dict[str, int]:
         """How many trials are complete, pruned, over_limit, failed and running."""

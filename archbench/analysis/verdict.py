@@ -225,7 +225,8 @@ def _meaning(study: StudyFacts) -> str:
     kind = data.split(":")[0]
     where = f"at {pixels(proxy)}" if "resolution" in proxy else ""
     if kind == "folder":
-        best = study.front_records()[-1]
+        best = study.likely_best
+        assert best is not None, "there is a front"
         trial = f"{study_argument(study.path)}:{best.number}"
         train = train_command(trial, proxy, epochs=100)
         return (

@@ -95,7 +95,7 @@ def conditions(summary: Summary) -> Markup:
 
 def commands(summary: Summary) -> list[Part]:
     """The commands with what each is for."""
-    path, best = summary.study.path, summary.best
+    path, best = summary.study.path, summary.study.likely_best
     again, resume = again_command(summary), resume_command(path)
     entries = [
         ("Run it again", "The same search with the same seed, as a study of its own.", again),
@@ -103,7 +103,7 @@ def commands(summary: Summary) -> list[Part]:
         ("Write this report anew", "", command_line("archbench", "report", study_argument(path))),
     ]
     if best is not None:
-        told = f"Trial {best.number} is the most accurate here; any other works alike."
+        told = f"Trial {best.number} is likely the most accurate here; any other works alike."
         train = train_command(summary, best.number)
         entries.append(("Train a design for longer", told, train))
     parts: list[Part] = []

@@ -9,6 +9,7 @@ from archbench.analysis.pick import pick
 from archbench.analysis.study import StudyReader
 from archbench.analysis.wish import Wish, step_of
 from archbench.errors import NegativeResultError, UsageError
+from archbench.report.findings import front
 from archbench.study.trial import PRECISION, QuantisedAccuracy, TrialRecord
 from tests.study import example
 
@@ -60,6 +61,17 @@ def test_the_best_that_keeps_a_wish_is_picked(
     assert answer.chosen.record.number == chosen
     assert keeps[0] <= answer.chosen.keeps <= keeps[1]
     assert answer.admitted == admitted
+
+
+def test_the_next_step_names_the_design_that_a_pick_takes(tmp_path: Path) -> None:
+    """Not the most accurate of the front, which may as well break the limit."""
+    proxy = {**example.header()["proxy"], "data": "folder:photos"}
+    header = example.header(limits={"latency_ms": 8.0}, proxy=proxy)
+    study = example.study(tmp_path, DESIGNS, header=header)
+    assert study.front_records()[-1].number == 2
+    assert study.likely_best == pick(study, Wish()).chosen.record == DESIGNS[1]
+    for told in (study.verdict(), front.finding(study).next_step):
+        assert f"archbench train {tmp_path}:1 " in told
 
 
 def test_one_more_millisecond_buys_what_a_design_within_it_reaches(study: StudyReader) -> None:

@@ -55,8 +55,8 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
         *(["in other runtimes", *timed] if (timed := other_runtimes.parts(study)) else []),
     ]
     step = "" if has_page else command_line("archbench", "report", study.path)
-    if members:
-        trial = f"{study_argument(study.path)}:{members[-1].number}"
+    if (best := study.likely_best) is not None:
+        trial = f"{study_argument(study.path)}:{best.number}"
         step = train_command(trial, study.header["proxy"], epochs=30)
     return Finding(study.document(), parts, step)
 

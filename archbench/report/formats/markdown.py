@@ -21,15 +21,15 @@ def content(study: StudyReader) -> bytes:
     """The front of a study under its verdict."""
     summary = Summary(study)
     paragraphs = [f"# {escaped(summary.name)}", escaped(study.verdict())]
-    if summary.best is not None:
+    if (best := study.likely_best) is not None:
         conditions = summary.conditions_text
-        command = train_command(summary, summary.best.number)
+        command = train_command(summary, best.number)
         paragraphs += [
             _table(front_table(summary.front, summary=summary)),
             (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
             + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
             "Proxy accuracy ranks designs and is not your accuracy.",
-            f"Train the most accurate: {_code(visible(one_line(command, length=1000)))}",
+            f"Train the likely most accurate: {_code(visible(one_line(command, length=1000)))}",
         ]
     return ("\n\n".join(paragraphs) + "\n").encode()
 
