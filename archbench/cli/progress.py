@@ -47,6 +47,7 @@ class SearchProgress:
         self._now = now
         self._began = clock()
         self.stage = "starting"
+        self.plan: tuple[str, ...] = ()
         self.prepared: events.Prepared | None = None
         self.trials_done = 0
         self.trials = 0
@@ -68,6 +69,11 @@ class SearchProgress:
     @update.register
     def _(self, happened: events.Warned) -> str:
         return f"warning: {happened.text}"
+
+    @update.register
+    def _(self, happened: events.Planned) -> str:
+        self.plan = happened.lines
+        return "\n".join(happened.lines)
 
     @update.register
     def _(self, happened: events.Prepared) -> str:
@@ -241,24 +247,24 @@ def _span(members: Sequence[TrialRecord]) -> str:
 
 @contextmanager
 def shown(
-    progress: SearchProgress, *, hidden: type[events.Event] | None = None
+    progress: SearchProgress, *, hidden: tuple[type[events.Event], ...] = ()
 ) -> Iterator[events.Listener]:
     """A listener that shows a search on stderr while this lasts.
 
     With ``--json`` it shows nothing but the picture of a terminal, as a program may read stderr.
-    Events of the hidden kind leave no line.
+    Events of the hidden kinds leave no line.
     """
     is_drawn = console.is_terminal(sys.stderr)
     with _picture(progress) if is_drawn else nullcontext() as live:
 
         def listener(happened: events.Event) -> None:
             line = progress.update(happened)
-            if hidden and isinstance(happened, hidden):
+            if isinstance(happened, hidden):
                 return
             if live is None:
                 if not console.is_json():
                     console.note(listed(line.split("\n")))
-            elif isinstance(happened, events.Prepared | events.Warned):
+            elif isinstance(happened, events.Planned | events.Prepared | events.Warned):
                 live.console.print(clean(line), markup=False, emoji=False)
 
         yield listener

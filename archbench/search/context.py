@@ -248,7 +248,6 @@ class StudyContext(Context):
     target: Target | None = field(init=False)  # None where no latency is wanted
     int8: Conditions | None = field(init=False, default=None)  # None where nothing is quantised
     rule: FrontRule = field(init=False)
-    plan: tuple[str, ...] = ()  # what was planned, in lines
     study: Ledger = field(init=False)  # while it is open
     _backup_due: float = -math.inf
     _backed_up: int = 0

@@ -23,6 +23,13 @@ class Warned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planned:
+    """How a new search is to take the hours that there are, in lines of at most 80 columns."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """What is known before the first trial; in a dry run the folder is not made yet.
 
@@ -32,8 +39,8 @@ class Prepared:
     steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``, and
     the known networks beside the candidates at most ``baseline_seconds`` more. Their names are None
     where they are to be chosen.
-    ``sources`` says what was taken from each earlier study, ``plan`` what was planned, in lines,
-    and ``backend`` in which runtime candidates are timed and why, where the space leaves that open.
+    ``sources`` says what was taken from each earlier study, and ``backend`` in which runtime
+    candidates are timed and why, where the space leaves that open.
     """
 
     name: str
@@ -51,7 +58,6 @@ class Prepared:
     baselines: tuple[str, ...] | None = ()
     baseline_seconds: float = 0.0
     sources: tuple[str, ...] = ()
-    plan: tuple[str, ...] = ()
     backend: str = ""
 
 
@@ -129,6 +135,7 @@ class Finished:
 Event = (
     StageChanged
     | Warned
+    | Planned
     | Prepared
     | TrialStarted
     | TrialWaits

@@ -12,6 +12,7 @@ from typing import Any
 from archbench.data.look import Look
 from archbench.errors import SpaceError, UsageError
 from archbench.models import ArchSpec, count
+from archbench.search import events
 from archbench.search.affordable import rounded, rungs_to
 from archbench.search.context import StudyContext
 from archbench.search.preparation import unplanned
@@ -65,7 +66,7 @@ class Pace:
 
 
 def plan_search(context: StudyContext, *, asked: partial[Settings]) -> None:
-    """Plans a new search that is to take some hours: the space of its settings, and the words.
+    """Plans a new search that is to take some hours: the space of its settings; the plan is told.
 
     ``asked`` gives the settings of a space. What was set from outside is left as it is.
 
@@ -85,9 +86,8 @@ def plan_search(context: StudyContext, *, asked: partial[Settings]) -> None:
     plan.set_macs()
     pace, images, trials = plan.training()
     plan.set(**_of_trials(settings, pace, seen, images=images, trials=trials))
-    context.settings, context.plan = plan.settings, tuple(_in_words(plan, pace, trials=trials))
-    for line in context.plan:
-        context.say(line)
+    context.settings = plan.settings
+    context.tell(events.Planned(lines=tuple(_in_words(plan, pace, trials=trials))))
 
 
 @dataclass(kw_only=True)

@@ -217,7 +217,6 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         baselines=names,
         baseline_seconds=beside_s,
         sources=sources,
-        plan=context.plan,
         backend=backend_in_words(header),
         **{key: header[key] for key in _PREPARED},
     )

@@ -59,13 +59,13 @@ def test_what_was_said_is_not_planned(study: StudyReader) -> None:
 
 
 def test_the_plan_is_told_before_anything_is_prepared(heard: list[events.Event]) -> None:
-    told = [event.text for event in heard if isinstance(event, events.StageChanged)]
-    first = told.index("plan for 1 hour on 1 worker:")
-    assert first < told.index(next(text for text in told if text.startswith("preparing the data")))
-    prepared = next(event for event in heard if isinstance(event, events.Prepared))
-    assert list(prepared.plan) == told[first : first + len(prepared.plan)]
-    assert all(len(line) <= 80 for line in prepared.plan)
-    assert any("about 102 images of 16 px to train on, 3 classes" in one for one in told)
+    (planned,) = (event for event in heard if isinstance(event, events.Planned))
+    told = [getattr(event, "text", "") for event in heard]
+    begins = next(at for at, text in enumerate(told) if text.startswith("preparing the data"))
+    assert heard.index(planned) < begins
+    assert planned.lines[0] == "plan for 1 hour on 1 worker:"
+    assert all(len(line) <= 80 for line in planned.lines)
+    assert any("about 102 images of 16 px to train on, 3 classes" in one for one in planned.lines)
 
 
 def test_a_planned_study_goes_on_as_it_was_planned(study: StudyReader) -> None:
@@ -74,7 +74,7 @@ def test_a_planned_study_goes_on_as_it_was_planned(study: StudyReader) -> None:
     found = search(study.path / "space.yaml", trials=3, workers=1, on_event=told.append, **how)
     assert found is not None
     assert len(found.trials()) == 3
-    assert not any("plan for" in getattr(event, "text", "") for event in told)
+    assert not any(isinstance(event, events.Planned) for event in told)
 
 
 def test_too_few_hours_are_refused_with_how_many_would_do(tmp_path: Path, data: str) -> None:

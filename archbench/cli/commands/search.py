@@ -135,7 +135,7 @@ def command(
     if latency_ms is not None:
         overrides = (*overrides, f"limits.latency_ms={latency_ms:g}")
     progress = SearchProgress()
-    hidden = events.Prepared if how["dry_run"] else None  # then it is the result
+    hidden = (events.Planned, events.Prepared) if how["dry_run"] else ()  # then they are the result
     with shown(progress, hidden=hidden) as listener:
         study = search(
             SearchSpace.load(space, overrides=(*overrides, *_settings(**target))),
@@ -194,6 +194,7 @@ def _show_plan(progress: SearchProgress) -> None:
 
     found = progress.prepared
     assert found is not None, "a dry run ends with the preparation"
-    document = {"schema": PLAN_SCHEMA, **asdict(found), "path": str(found.path)}
-    text = Code("\n".join([*found.plan, *preparation(found, now=datetime.now())]))
+    document = {"schema": PLAN_SCHEMA, **asdict(found), "plan": progress.plan}
+    document["path"] = str(found.path)
+    text = Code("\n".join([*progress.plan, *preparation(found, now=datetime.now())]))
     console.tell(Finding(document, [text], option.typed_command("--dry-run")))
