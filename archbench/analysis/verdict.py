@@ -251,10 +251,7 @@ def _percent(share: float) -> str:
 
 def train_command(trial: object, proxy: Mapping[str, Any], *, epochs: int) -> str:
     """What to type to train a network longer on what a study's proxy trained it on."""
-    words = ["--data", proxy["data"], "--epochs", epochs]
-    if not proxy.get("recipe", {}).get("mirror", True):
-        words.append("--no-mirror")
-    return command_line("archbench", "train", trial, *words)
+    return command_line("archbench", "train", trial, "--data", proxy["data"], "--epochs", epochs)
 
 
 def taken_in_words(trials: Sequence[TrialRecord]) -> str:

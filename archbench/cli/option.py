@@ -150,11 +150,6 @@ WORKERS = click.option(
 max_minutes = partial(click.option, "--max-minutes", type=finite(0, is_open=True))
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what it would cost, and stop.")
 SEED = click.option("--seed", type=whole("seed"), default=0)
-mirror = partial(
-    click.option,
-    "--mirror/--no-mirror",
-    help="Mirror photos at random; not where left and right tell classes apart.",
-)
 RESOLUTION = click.option(
     "--resolution", type=pixels, help="Image size: a side, or height and width as 160x224."
 )

@@ -77,7 +77,7 @@ _OPTIONS = (
 
 
 def options(command: _Command) -> _Command:
-    """Gives a command the options of how a network is trained, but for seed and mirroring."""
+    """Gives a command the options of how a network is trained, but for the seed."""
     return reduce(lambda inner, add: add(inner), reversed(_OPTIONS), command)
 
 
@@ -90,7 +90,7 @@ def trained(spec: ArchSpec, progress: console.Meter | None, *, recipe: str, **ho
     chosen: str | FullRecipe = recipe
     epochs = how["epochs"] or EPOCHS
     if recipe != "short":
-        asked = ("settings", "epochs", "batch", "mirror", "teacher")
+        asked = ("settings", "epochs", "batch", "teacher")
         chosen = full_recipe(recipe, **{name: how[name] for name in asked})
         epochs = chosen.epochs
     if progress is None:

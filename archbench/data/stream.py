@@ -106,6 +106,7 @@ def open_stream(
         test=HeldOutShare(name="test", feed=feed),
         **{
             **{field.name: getattr(found, field.name) for field in fields(Described)},
+            "flip": maker.augmentation.flip > 0,
             "notes": found.notes if isinstance(found, FileList) else (*found.notes, held),
         },
     )

@@ -30,7 +30,6 @@ def full_recipe(
     settings: Sequence[str] = (),
     epochs: int | None = None,
     batch: int | None = None,
-    mirror: bool = True,
     teacher: str | None = None,
 ) -> FullRecipe:
     """The recipe of a name or a YAML file, with what is asked beside it, and then with settings.
@@ -41,7 +40,7 @@ def full_recipe(
         UsageError: There is no such recipe or field, or a value cannot be.
         MissingError: There is no such file.
     """
-    asked = {"epochs": epochs, "batch": batch, "augmentation.flip": None if mirror else 0}
+    asked = {"epochs": epochs, "batch": batch}
     known = [f"recipe.{name}={value}" for name, value in asked.items() if value is not None]
     recipe = FullRecipe.load(name, [*known, *settings])
     return recipe if teacher is None else replace(recipe, teacher=teacher)
@@ -55,7 +54,7 @@ def full_training(request: TrainingRequest, *, recipe: FullRecipe, stack: ExitSt
     """
     device = request.device
     stream = stack.enter_context(_stream(request, recipe=recipe))
-    data = describe(stream, mirror=recipe.augmentation.flip > 0)
+    data = describe(stream)
     for note in data["data_notes"]:
         request.say(note)
     network, begun = request.network(num_classes=stream.num_classes, changed=recipe.with_drop_path)

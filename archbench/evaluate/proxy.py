@@ -114,8 +114,7 @@ class Proxy:
         if progress is not None:
             dataset = open_data(self.data, resolution=self.resolution)
             teacher_for(dataset, recipe=recipe, device=device, on_progress=progress)
-        how = recipe.teacher, recipe.seed, recipe.mirror
-        return _teacher(self.data, self.resolution, *how, device)
+        return _teacher(self.data, self.resolution, recipe.teacher, recipe.seed, device)
 
     def network(self, target: ArchSpec, *, seed: int) -> Network:
         """The network to train, with the weights that its training begins with."""
@@ -273,10 +272,8 @@ def open_data(
     return _opened(name, resolution)
 
 
-def describe(
-    dataset: "DataSet | Stream", *, mirror: bool = True, balance: bool | None = False
-) -> dict[str, Any]:
-    """What a study's header keeps of its data, JSON-able; ``mirror`` is that of the recipe.
+def describe(dataset: "DataSet | Stream", *, balance: bool | None = False) -> dict[str, Any]:
+    """What a study's header keeps of its data, JSON-able.
 
     Whether mirrors contradict the labels is asked of images that are held, not of a stream. Where
     it is left open whether training is to ``balance`` the classes, they decide; the facts say it.
@@ -285,7 +282,7 @@ def describe(
     if balance is None:
         balance = _ratio(dataset) > _BALANCED
     balanced = _balanced(dataset) if balance else []
-    notes = [*dataset.notes, *_imbalance(dataset), *balanced, *_mirrors(dataset, mirror)]
+    notes = [*dataset.notes, *_imbalance(dataset), *balanced, *_mirrors(dataset)]
     return {
         "data": dataset.name,
         "data_description": dataset.description,
@@ -332,11 +329,11 @@ def _imbalance(dataset: "DataSet | Stream") -> list[str]:
     ]
 
 
-def _mirrors(dataset: "DataSet | Stream", mirror: bool) -> list[str]:
+def _mirrors(dataset: "DataSet | Stream") -> list[str]:
     """What a person should know of the mirroring of images, where they are mirrored."""
     if not may_flip(dataset.name):
         return ["training mirrors no image, as flip=no says"]
-    if not (dataset.flip and mirror):
+    if not dataset.flip:
         return []
     if isinstance(dataset, DataSet) and (found := mirrored_accuracy(dataset)):
         as_is, mirrored = (f"{100 * share:.0f} %" for share in found)
@@ -367,10 +364,8 @@ def _opened(name: str, resolution: int) -> DataSet:
 
 
 @lru_cache(maxsize=4)
-def _teacher(
-    name: str, resolution: int, kind: str, seed: int, mirror: bool, device: str
-) -> Teacher | None:
-    recipe = Recipe(teacher=kind, seed=seed, mirror=mirror)
+def _teacher(name: str, resolution: int, kind: str, seed: int, device: str) -> Teacher | None:
+    recipe = Recipe(teacher=kind, seed=seed)
     return teacher_for(_opened(name, resolution), recipe=recipe, device=device)
 
 

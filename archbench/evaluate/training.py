@@ -96,7 +96,6 @@ def train_network(
     seed: int = 0,
     device: str = "cpu",
     batch: int | None = None,
-    mirror: bool = True,
     teacher: str | None = None,
     weights: str | Path | None = None,
     workers: int | None = None,
@@ -126,9 +125,8 @@ def train_network(
     is another, and where its classes are others than the data's the classifier begins anew.
     ``resolution`` is the network's own, where that is square, by default; at another, ``stem`` is
     what becomes of the first embed, see ``archbench.models.proxy``: ``keep_grid`` by default, and
-    ``as_is`` with ``weights``. ``seed`` is that of weights, order and augmentation; ``mirror`` is
-    whether images are mirrored at random where the data allow it. ``on_note`` is told first what
-    should be known of the data.
+    ``as_is`` with ``weights``. ``seed`` is that of weights, order and augmentation. ``on_note`` is
+    told first what should be known of the data.
 
     With a ``teacher`` it learns also from the answers of that network: ``convolutional``, for the
     short recipe, is a plain one that is trained on the same data first; for full ones see
@@ -163,7 +161,6 @@ def train_network(
         weights=None if weights is None else path_of(weights, place="weights"),
         seed=seed,
         device=device,
-        mirror=mirror,
         teacher=teacher,
         workers=workers,
         checkpoint_every_s=checkpoint_every_s,
@@ -184,7 +181,6 @@ def train_network(
                     settings=settings,
                     epochs=epochs,
                     batch=batch,
-                    mirror=mirror,
                     teacher=teacher,
                 )
             training = full_training(request, recipe=recipe, stack=images)
@@ -232,7 +228,7 @@ def _short(request: TrainingRequest, *, settings: Sequence[str]) -> Training:
         download=request.download,
         progress=request.on_data,
     )
-    data = describe(dataset, mirror=recipe.mirror, balance=said.get("balance"))
+    data = describe(dataset, balance=said.get("balance"))
     recipe = replace(recipe, balance=data.get("balanced", False))
     for note in data["data_notes"]:
         request.say(note)
@@ -300,7 +296,6 @@ def _recipe(request: TrainingRequest, said: Mapping[str, Any]) -> Recipe:
         rungs=tuple(range(1, epochs + 1)),
         batch=BATCH if request.batch is None else request.batch,
         seed=request.seed,
-        mirror=request.mirror,
         teacher=request.teacher or "none",
         **said,
     )

@@ -54,7 +54,6 @@ class TrainingRequest:
     weights: Path | None = None
     seed: int = 0
     device: str = "cpu"
-    mirror: bool = True
     teacher: str | None = None
     workers: int | None = None
     checkpoint_every_s: float = CHECKPOINT_EVERY_S

@@ -76,7 +76,6 @@ def prepared_data(context: Context, settings: Settings) -> dict[str, Any]:
         resolution=section.resolution,
         sides=settings.space.trained_sides.values(),
         download=settings.download,
-        mirror=section.mirror,
         balance=section.balance,
     )
     for note in facts["data_notes"]:
@@ -90,13 +89,12 @@ def data_facts(
     *,
     resolution: int,
     download: bool,
-    mirror: bool = True,
     balance: bool | None = False,
     sides: Iterable[int] = (),
 ) -> dict[str, Any]:
     """What a header keeps of the data, which are in the cache then, at further ``sides`` too."""
     prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides))
-    how = partial(prepare, download=download, mirror=mirror, balance=balance)
+    how = partial(prepare, download=download, balance=balance)
     facts: dict[str, Any] = context.call(how)
     return facts
 

@@ -285,7 +285,6 @@ def unplanned(settings: Settings, facts: Mapping[str, Any]) -> Proxy:
             batch=section.batch,
             seed=settings.search.seed,
             images=section.images,
-            mirror=section.mirror,
             balance=facts.get("balanced", False),
             teacher=section.teacher,
         ),

@@ -30,7 +30,6 @@ def prepare_data(
     resolution: int,
     sides: Sequence[int],
     download: bool,
-    mirror: bool,
     balance: bool | None,
 ) -> dict[str, Any]:
     """What a study's header keeps of the data, which every worker finds in the cache then.
@@ -38,7 +37,7 @@ def prepare_data(
     They are there at further ``sides`` too, if any are given, each with its digest.
     """
     load = partial(open_data, name, download=download, progress=progress_to(send))
-    facts = describe(load(resolution=resolution), mirror=mirror, balance=balance)
+    facts = describe(load(resolution=resolution), balance=balance)
     if sides:
         facts["prepared"] = [
             {"resolution": side, "data_digest": load(resolution=side).digest}

@@ -90,7 +90,6 @@ def retrain(
     epochs: int | None = None,
     resolution: int | None = None,
     batch: int | None = None,
-    mirror: bool | None = None,
     teacher: str | None = None,
     weights: str | Path | None = None,
     device: str = "cpu",
@@ -107,9 +106,9 @@ def retrain(
     Trained are ``top`` designs in all, as ``archbench.analysis.pick.finalists`` finds them for the
     wishes, by default the most accurate within the study's limits; or these ``trials``. Each is
     trained with so many ``seeds``, as ``archbench.train_network`` does with the other arguments:
-    by default on the study's data, mirrored as there, and where its trainings began from weights,
-    from those (``none`` for fresh ones). The order is that of the validation images; the held-out
-    ones are looked at once, with the best weights of each training.
+    by default on the study's data, and where its trainings began from weights, from those (``none``
+    for fresh ones). The order is that of the validation images; the held-out ones are looked at
+    once, with the best weights of each training.
 
     The same call goes on where it was stopped, bit for bit on the CPU. Each training has a folder
     in that of the study, and what it reached is kept in the study, where ``archbench.pick`` goes by
@@ -126,7 +125,6 @@ def retrain(
     found = open_study(path_of(study, place="study"))
     chosen = _named(found, trials) if trials else finalists(found, wishes or [Wish()], top=top)
     kept: Mapping[str, Any] = found.header["proxy"]
-    is_mirrored = bool(kept.get("recipe", {}).get("mirror", True)) if mirror is None else mirror
     side = resolution or as_spec(chosen[0].record.spec).resolution.height
     asked: dict[str, Any] = {
         "recipe": recipe,
@@ -137,7 +135,6 @@ def retrain(
         "settings": tuple(settings),
         "epochs": epochs,
         "batch": batch,
-        "mirror": is_mirrored,
         "teacher": teacher,
     }
     plan = _planned(found, chosen, how=_how(**asked), seeds=seeds)

@@ -78,7 +78,6 @@ _share = _reader(
     "is not a share from 0 to 1",
     form=float,
 )
-_flag = _reader(lambda value: isinstance(value, bool), "is neither true nor false")
 _balance = _reader(
     lambda value: value == "auto" or isinstance(value, bool),
     "is none of auto, true and false",
@@ -157,12 +156,11 @@ class ProxySection:
     The ``stem`` ``keep_grid`` reduces the first embed's stride so that the token grid stays about
     that of the target. ``rungs`` are epochs trained in all, rising; a third and a half of the
     schedule are where stopping was seen to save most (benchmarks/pruning). An epoch has so many
-    ``images``, the next ones of all; None is all of them. ``mirror`` is
-    whether images are mirrored at random, where the data allow it. ``balance`` is whether rarer
-    classes count more in training, None where the data decide it. With a ``teacher``, the
-    answers of a plain convolutional network that is trained on the same data first are learnt
-    beside the labels. Trainings begin from the ``weights`` of a file or of the nearest
-    ``published`` network, as far as they fit, or from fresh ones with ``none``.
+    ``images``, the next ones of all; None is all of them. ``balance`` is whether rarer classes
+    count more in training, None where the data decide it. With a ``teacher``, the answers of a
+    plain convolutional network that is trained on the same data first are learnt beside the
+    labels. Trainings begin from the ``weights`` of a file or of the nearest ``published`` network,
+    as far as they fit, or from fresh ones with ``none``.
     """
 
     data: Annotated[str, Node.text] = "cluttered_digits"
@@ -172,7 +170,6 @@ class ProxySection:
     seeds: Annotated[int, _whole("seeds")] = 1
     images: Annotated[int | None, _whole("images")] = None
     batch: Annotated[int, _whole("batch", least=2)] = 32
-    mirror: Annotated[bool, _flag] = True
     balance: Annotated[bool | None, _balance] = None
     teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
     weights: Annotated[str, Node.text] = "none"

@@ -25,12 +25,12 @@ class Recipe:
     The rate is ``peak_rate`` at the end of the warm-up, a share of all steps, for a network of
     ``reference_width``. Label smoothing spreads a share of the target over all classes; ``clip`` is
     the largest norm of the whole gradient, ``shift`` the largest random shift as a share of the
-    resolution. ``mirror`` is whether images are mirrored at random where the data allow it: photos
-    do, digits do not. An epoch has so many ``images``, the next ones of all, which are shuffled
-    anew each time they are through; None is all of them. Where it is to ``balance``, rarer classes
-    count more in the loss. The seed decides, with the training's own, the order of the images and
-    their augmentation. For the teacher, whose answers are learnt beside the labels with a share of
-    the loss, see ``archbench.train.teacher``.
+    resolution. Where the data allow it, as photos do and digits do not, images are mirrored at
+    random. An epoch has so many ``images``, the next ones of all, which are shuffled anew each time
+    they are through; None is all of them. Where it is to ``balance``, rarer classes count more in
+    the loss. The seed decides, with the training's own, the order of the images and their
+    augmentation. For the teacher, whose answers are learnt beside the labels with a share of the
+    loss, see ``archbench.train.teacher``.
 
     Raises:
         UsageError: A value is outside its range.
@@ -46,7 +46,6 @@ class Recipe:
     label_smoothing: float = 0.05
     clip: float = 1.0
     shift: float = 0.125
-    mirror: bool = True
     images: int | None = None
     balance: bool = False
     seed: int = 0
@@ -108,7 +107,7 @@ class Recipe:
         So trainings from before go on.
         """
         document = {**asdict(self), "rungs": list(self.rungs)}
-        plain = {"mirror": True, "images": None, "balance": False, "teacher": "none"}
+        plain = {"images": None, "balance": False, "teacher": "none"}
         for name in [name for name, value in plain.items() if document[name] == value]:
             del document[name]
         if "teacher" not in document:

@@ -47,7 +47,7 @@ class Feed:
         self._length = recipe.epoch_images(len(split))
         self._bounds = batch_bounds(self._length, batch=recipe.batch)
         self._shift = round(recipe.shift * dataset.resolution)
-        self._flip = dataset.flip and recipe.mirror
+        self._flip = dataset.flip
         self._seeds = (recipe.seed, seed)
         self._device = device
 

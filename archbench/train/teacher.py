@@ -78,11 +78,10 @@ def teacher_for(
 ) -> Teacher | None:
     """The teacher that a recipe names, from the cache if it lies there; None if it names none.
 
-    There is one for each data set, seed and ``mirror`` of the recipe. It is trained with the
-    recipe's defaults for 4 to 60 epochs, the more the fewer images there are (a data set of 2,048
-    is seen 12 times). On the CPU its weights are a function of data, seed and the number of
-    threads. An interrupted training is gone on with; of two processes that want the same, the
-    second one waits.
+    There is one for each data set and seed. It is trained with the recipe's defaults for 4 to 60
+    epochs, the more the fewer images there are (a data set of 2,048 is seen 12 times). On the CPU
+    its weights are a function of data, seed and the number of threads. An interrupted training is
+    gone on with; of two processes that want the same, the second one waits.
 
     The recipe is the students'; its seed is the teacher's. By default teachers are kept in
     ``teachers`` of the user's cache. ``on_note`` is told in words that a damaged one was trained
@@ -134,16 +133,16 @@ def _identity(dataset: DataSet, *, recipe: Recipe, device: torch.device) -> dict
         "format": _FORMAT,
         "kind": recipe.teacher,
         "data": dataset.digest,
-        "recipe": _recipe(len(dataset.train), seed=recipe.seed, mirror=recipe.mirror).document(),
+        "recipe": _recipe(len(dataset.train), seed=recipe.seed).document(),
         "plan": _PLAN.name,
         "device": device.type,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
     }
 
 
-def _recipe(num_images: int, *, seed: int, mirror: bool) -> Recipe:
+def _recipe(num_images: int, *, seed: int) -> Recipe:
     epochs = min(max(round(_IMAGES_SEEDED / num_images), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    return Recipe(rungs=(epochs,), batch=64, seed=seed, mirror=mirror)
+    return Recipe(rungs=(epochs,), batch=64, seed=seed)
 
 
 def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.analysis.study_header import space_typed
-from archbench.analysis.verdict import train_command
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store
 from archbench.study.trial import Failure, TrialRecord
@@ -103,13 +102,6 @@ def test_verdict_on_own_photos_leads_to_training(tmp_path: Path) -> None:
         "designs by a short training on your images at 64 px; trained for longer they reach "
         f"more. Next: archbench train {tmp_path}:0 --data 'folder:my photos' --epochs 100"
     )
-
-
-def test_training_longer_goes_on_without_mirrors() -> None:
-    proxy = {"data": "folder:x", "recipe": {"mirror": False}}
-    command = "archbench train edge:0 --data folder:x --epochs 9"
-    assert train_command("edge:0", proxy, epochs=9) == f"{command} --no-mirror"
-    assert train_command("edge:0", {"data": "folder:x"}, epochs=9) == command
 
 
 def test_verdict_names_other_data_and_disturbed_latencies(tmp_path: Path) -> None:

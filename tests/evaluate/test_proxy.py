@@ -155,7 +155,8 @@ def test_what_mirrors_and_unequal_classes_do_is_told(proxy: Proxy) -> None:
     assert facts["data_notes"][-2].startswith("classes of unequal size: always naming ")
     assert "is right on 99.2 % of the validation images" in facts["data_notes"][-2]
     assert "mirrors images at random" in facts["data_notes"][-1]
-    assert not any("mirror" in note for note in describe(unequal, mirror=False)["data_notes"])
+    as_is = describe(replace(unequal, flip=False))
+    assert not any("mirror" in note for note in as_is["data_notes"])
 
 
 def test_classes_that_differ_by_more_than_five_times_are_balanced(proxy: Proxy) -> None:

@@ -25,12 +25,18 @@ def spec(position: str, *, side: int = 4, dim: int = 16) -> dict[str, Any]:
 
 def study(folder: Path, data: str, *, more: dict[str, Any] | None = None) -> StudyReader:
     """Three trials of 4 epochs, of 0.5 s each, on the images of ``tests.search.tiny``."""
-    proxy = {"data": data, "num_classes": 3, "stem": "keep_grid", "resolution": 16, "chance": 1 / 3}
+    proxy = {
+        "data": f"{data},flip=no",
+        "num_classes": 3,
+        "stem": "keep_grid",
+        "resolution": 16,
+        "chance": 1 / 3,
+    }
     proxy |= {
         "num_validation": 120,
         "device": "cpu",
         "seeds": 1,
-        "recipe": {"mirror": False, "rungs": [4]},
+        "recipe": {"rungs": [4]},
     }
     head = {**example.header(proxy=proxy), "objectives": {"proxy_accuracy": "max", "macs": "min"}}
     folder.mkdir(parents=True)

@@ -129,7 +129,6 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
         ("search: 3", "15:9: expected a mapping"),
         ("overrides: {proxy.rungs: []}", "15:26: rungs are epochs"),
         ("overrides: {proxy.stem: keep}", "15:25: 'keep' is not one of keep_grid, as_is"),
-        ("overrides: {proxy.mirror: 1}", "15:27: 1 is neither true nor false"),
         ("overrides: {proxy.data: ''}", "15:25: '' is not text"),
     ],
 )

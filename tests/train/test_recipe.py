@@ -49,8 +49,6 @@ def test_width_must_be_positive() -> None:
 
 
 def test_what_is_as_it_always_was_leaves_documents_as_they_were() -> None:
-    assert not {"mirror", "images", "balance", "teacher"} & Recipe().document().keys()
+    assert not {"images", "balance", "teacher"} & Recipe().document().keys()
     asked = Recipe(images=500, balance=True)
     assert Recipe.from_document(asked.document()) == asked
-    off = Recipe(mirror=False)
-    assert Recipe.from_document(off.document()) == off

@@ -44,7 +44,6 @@ from archbench.errors import UsageError
 )
 @click.option("--batch", type=option.whole("batch", least=2), default=32)
 @option.SEED
-@option.mirror(default=None)
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),

@@ -49,7 +49,6 @@ _LIMITS = ("latency_ms", "params", "macs")
     "--data", metavar="NAME", help="What to train on; by default what the search trained on."
 )
 @training.options
-@option.mirror(default=None)
 @click.option(
     "--set",
     "settings",

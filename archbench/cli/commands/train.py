@@ -25,7 +25,6 @@ _RECIPE = "recipe."
 @click.option("--data", required=True, metavar="NAME", help=option.DATA_HELP)
 @training.options
 @option.SEED
-@option.mirror(default=True)
 @option.folder("--out", help="Folder of the weights; by default results/trained-NETWORK.")
 @click.option("--resume", is_flag=True, help="Continue the training in the folder.")
 @option.SET

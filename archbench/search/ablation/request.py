@@ -41,7 +41,6 @@ class AblationSettings:
     epochs: int = 8
     seeds: int = 5
     batch: int = 32
-    mirror: bool = True
     seed: int = 0
     teacher: str = "none"
     device: str = "cpu"
@@ -57,7 +56,6 @@ class AblationSettings:
             recipe=Recipe(
                 rungs=rungs(self.epochs),
                 batch=self.batch,
-                mirror=self.mirror,
                 seed=self.seed,
                 teacher=self.teacher,
             ),

@@ -64,10 +64,10 @@ def ablate(
     A base is a network or its published name, None with a ``paper`` or to resume by name; of axes
     see ``ablation.factor.forms_of``. With a paper, an entry of ``ablation/papers``, its own tables
     are run. ``settings`` are fields of ``AblationSettings`` in place of a paper's own or of the
-    default ones: data, resolution, stem, scale, epochs, seeds, batch, mirror, seed, teacher,
-    device. Within ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds
-    than before are trained, too. ``command`` is what was typed, for the report; ``on_note`` is told
-    in words what a person should know. After a dry run there is nothing to give.
+    default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher, device. Within
+    ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds than before are
+    trained, too. ``command`` is what was typed, for the report; ``on_note`` is told in words what a
+    person should know. After a dry run there is nothing to give.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.
@@ -125,7 +125,6 @@ class _Ablation(PlannedStudy):
             settings.data,
             resolution=settings.resolution,
             download=self.download,
-            mirror=settings.mirror,
         )
         for note in facts["data_notes"]:
             context.say(note)
