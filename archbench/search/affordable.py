@@ -22,9 +22,9 @@ def require_time(settings: Settings, *, seconds: float, workers: int, num_train:
     timeout_s, limit_s = settings.search.timeout_s, settings.search.time_limit_s
     in_all_s = math.inf if limit_s is None else workers * limit_s
     if seconds > timeout_s:
-        why = f"and is ended after {_time(timeout_s)}"
+        why = f"and is ended after {in_minutes(timeout_s)}"
     elif HANDFUL * seconds > in_all_s:
-        why = f"and {_time(limit_s or 0)} on {workers} workers hold fewer than {HANDFUL}"
+        why = f"and {in_minutes(limit_s or 0)} on {workers} workers hold fewer than {HANDFUL}"
     elif _SLOWEST * seconds > timeout_s:
         told = f"a trial may take {_SLOWEST * seconds:.0f} s and is ended after {timeout_s:g} s"
         return f"{told}: give more time, search.timeout in the space"
@@ -33,10 +33,15 @@ def require_time(settings: Settings, *, seconds: float, workers: int, num_train:
     share = min(timeout_s / _SLOWEST, in_all_s / HANDFUL) / seconds
     ways = _ways(settings, seconds=seconds, share=share, workers=workers, num_train=num_train)
     raise UsageError(
-        f"a trial takes about {_time(seconds)}, {why}",
+        f"a trial takes about {in_minutes(seconds)}, {why}",
         place=settings.space.name,
         help=f"one of these does: {'; '.join(ways)}",
     )
+
+
+def in_minutes(seconds: float) -> str:
+    """For example ``80 s`` or ``3 minutes``."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def rungs_to(epochs: int) -> list[int]:
@@ -71,7 +76,3 @@ def _ways(
         yield f"more time in all, --time {math.ceil(HANDFUL * seconds / workers / 60)}m"
     if search.hours is None:
         yield "a plan for the hours there are, --hours 2"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

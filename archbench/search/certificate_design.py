@@ -7,8 +7,9 @@ from archbench.analysis.judgement import FEWEST
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
 from archbench.models import ArchSpec, count
+from archbench.search.affordable import in_minutes
 from archbench.search.settings import Settings, some_feasible
-from archbench.search.trainings import in_minutes, too_little_time
+from archbench.search.trainings import too_little_time
 from archbench.space import Choices, SearchSpace
 
 _CANDIDATES = 32  # with two seeds the 95 % interval of a tau at equal cost is about +-0.2

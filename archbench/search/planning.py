@@ -13,12 +13,11 @@ from archbench.data.look import Look
 from archbench.errors import SpaceError, UsageError
 from archbench.models import ArchSpec, count
 from archbench.search import events
-from archbench.search.affordable import rounded, rungs_to
+from archbench.search.affordable import in_minutes, rounded, rungs_to
 from archbench.search.context import StudyContext
 from archbench.search.preparation import unplanned
 from archbench.search.preparation_jobs import look_at_data, try_images, try_machine
 from archbench.search.settings import Settings
-from archbench.search.trainings import in_minutes
 from archbench.space import SearchSpace
 from archbench.yaml_document import write_flow
 

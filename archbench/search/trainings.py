@@ -339,8 +339,3 @@ def too_little_time(max_seconds: float, *, least: str, takes: float, help: str) 
         place="--max-minutes",
         help=help,
     )
-
-
-def in_minutes(seconds: float) -> str:
-    """For example ``80 s`` or ``3 minutes``."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

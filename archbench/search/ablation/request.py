@@ -15,7 +15,8 @@ from archbench.models import ArchSpec, Written, as_spec, count
 from archbench.models.catalogue import ablation_names, entry
 from archbench.registry import Registry
 from archbench.search.ablation.factor import Form, built, forms_of
-from archbench.search.trainings import in_minutes, too_little_time
+from archbench.search.affordable import in_minutes
+from archbench.search.trainings import too_little_time
 from archbench.train.recipe import Plan, Recipe
 
 PAPERS = Registry("archbench.search.ablation.papers", "paper")
