@@ -231,8 +231,8 @@ class Proxy:
     def _trained(self, target: ArchSpec, *, weights: Path) -> Network:
         spec = self.spec(target)
         tensors, metadata, _ = read_tensors(weights)
-        text = metadata.get("spec")  # archbench 0.1 wrote none, nor a sha256
-        if text is not None and metadata.get("sha256") != content_sha256(tensors, text):
+        text = metadata.get("spec", "")
+        if metadata.get("sha256") != content_sha256(tensors, text):
             raise StorageError(
                 "damaged: the weights are not those of its sha256",
                 place=str(weights),

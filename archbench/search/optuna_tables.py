@@ -164,9 +164,8 @@ def rows_of(trial: FrozenTrial, *, distributions: Mapping[str, str]) -> TrialRow
     }
 
 
-@contextmanager
-def optunas_own(path: Path, *, name: str) -> Iterator[RDBStorage]:
-    """Optuna's own access to its tables, which are made where they are missing.
+def make_tables(path: Path, *, name: str) -> None:
+    """Makes Optuna's tables, by its own means, where they are missing.
 
     Where Optuna would not open them they are made anew, unless they hold more than our study.
 
@@ -183,13 +182,11 @@ def optunas_own(path: Path, *, name: str) -> Iterator[RDBStorage]:
                 _drop_tables(connection, name=name, path=path, reason=reason)
         with _storage(connect) as storage:
             reason = _unknown_version(storage)
-            if not reason:
-                yield storage
         if reason:
             with closing(connect()) as connection, connection:
                 _drop_tables(connection, name=name, path=path, reason=reason)
-            with _storage(connect) as storage:
-                yield storage
+            with _storage(connect):
+                pass
     except _UNREADABLE as error:
         raise StorageError(
             f"Optuna's tables are not readable ({error!r:.80})",

@@ -1,9 +1,8 @@
 """The open study of a search: our tables, shown in Optuna's so that its own tools open them.
 
 Our tables alone are true. What happens is written there first; Optuna's are a view of them, written
-after, and mended when a study is opened for writing. Nothing is read from them but what a sampler
-noted of trials of archbench 0.1, which kept it there alone, and front probabilities, until they are
-counted again.
+after, and mended when a study is opened for writing. Nothing is read from them but front
+probabilities, until they are counted again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +16,16 @@ from typing import Any, Self
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
-from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, rows_of
+from archbench.search.optuna_tables import OptunaStudy, TrialRows, make_tables, rows_of
 from archbench.search.suggestion import BY_CHANCE
 from archbench.study.database import Store
 from archbench.study.objective import costs, objective_value
 from archbench.study.shape import PUT_BACK, require_entries
+from archbench.study.study_folder import another_from
 from archbench.study.trial import PRECISION, Taken, TrialRecord, precision_of
 from archbench.study.trial import TrialState as State
 
@@ -178,24 +177,21 @@ class Ledger(Store):
         """Makes Optuna's tables what ours say, whatever they hold, without touching what is right.
 
         Raises:
-            StorageError: The header or a sampler's notes are not whole, or others have studies in
-                tables that Optuna cannot open.
+            StorageError: The header or a sampler's notes are not whole, as those of archbench 0.1,
+                or others have studies in tables that Optuna cannot open.
         """
         header, unnoted = self.header(), sorted(self.trials.keys() - self.notes.keys())
         require_entries(header, ("name", "objectives"), place=self.path)
-        with optunas_own(self.path, name=header["name"]) as storage:  # its tables are there now
-            earlier = _earlier_notes(storage, name=header["name"]) if unnoted else {}
-        lacking = [number for number in unnoted if number not in earlier]
-        if lacking:
+        if unnoted:
             raise StorageError(
-                f"Optuna's tables lack the trials {lacking}",
+                f"it does not say how the trials {unnoted} were drawn, as archbench 0.1 did not",
                 place=str(self.path),
-                help="put the database back from its backup",
+                help="put the database back from its backup; or begin another study, that takes "
+                f"over what it can: {another_from(self.path.parent)}",
             )
+        make_tables(self.path, name=header["name"])
         self._shown = OptunaStudy(header["name"], directions=header["objectives"])
         with self.transaction() as connection:
-            for number in unnoted:
-                self.set_notes(number, earlier[number])
             self._written.clear()  # all are shown here
             told = self._shown.attributes(connection, _PROBABILITY)
             self._sure = {n: one for n, one in told.items() if _is_probability(one)}
@@ -279,16 +275,6 @@ def _mend_or_close(study: Ledger) -> None:
 
 def _is_probability(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
-
-
-def _earlier_notes(storage: RDBStorage, *, name: str) -> dict[int, dict[str, Any]]:
-    """Trial to its notes, as far as Optuna's tables still hold them."""
-    return {
-        trial.number: _notes_of(trial, started=trial.datetime_start)
-        for study in storage.get_all_studies()
-        if study.study_name == name
-        for trial in storage.get_all_trials(study._study_id, deepcopy=False)  # noqa: SLF001
-    }
 
 
 def _notes_of(drawn: FrozenTrial, *, started: datetime | None) -> dict[str, Any]:

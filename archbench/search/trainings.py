@@ -1,6 +1,5 @@
 """Trainings that are planned one by one: stored whole or not at all, run seed by seed, resumed."""
 
-import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,11 +23,9 @@ from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.search.settings import num_workers
 from archbench.study.database import Store
 from archbench.study.planned import (
-    PLAN,
     PlannedKind,
     is_final,
     pending,
-    read_plan,
     read_planned,
     resume_planned,
 )
@@ -309,21 +306,14 @@ def _refuse_existing(path: Path, *, kind: PlannedKind) -> None:
 
 @contextmanager
 def opened(path: Path, *, kind: PlannedKind) -> Iterator[Store]:
-    """Owns and opens a study while the block runs; one of a version before 0.2 is taken over.
+    """Owns and opens a study while the block runs.
 
     Raises:
         StorageError: There is none, it cannot be read, or another process owns it.
     """
-    earlier = None if (path / DATABASE).is_file() else read_plan(path)
-    with ownership(path, truth=DATABASE if earlier is None else PLAN):
-        if earlier is not None:
-            with tempfile.TemporaryDirectory(dir=path) as fresh:
-                file = Path(fresh) / DATABASE
-                _write(file, earlier.header, earlier.trials)
-                file.rename(path / DATABASE)
-        read_planned(path, kind=kind)
-        with Store.open(path / DATABASE) as study:
-            yield study
+    read_planned(path, kind=kind)
+    with ownership(path), Store.open(path / DATABASE) as study:
+        yield study
 
 
 def _write(file: Path, header: Mapping[str, Any], trials: Iterable[TrialRecord]) -> None:

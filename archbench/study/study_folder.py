@@ -168,17 +168,17 @@ def another_from(path: Path) -> str:
 
 
 @contextmanager
-def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
+def ownership(path: Path) -> Iterator[None]:
     """Holds the study while the block runs; the kernel lets go of it however the process ends.
 
     The lock file's text is a message for people. It may be stale: only the lock itself counts.
-    Without the file ``truth`` there is nothing to hold. What an owner left unfinished is removed.
+    Without a database there is nothing to hold. What an owner left unfinished is removed.
 
     Raises:
         StorageError: There is no study here, something in it is a link to elsewhere, or another
             process owns it.
     """
-    if not (path / truth).is_file():
+    if not (path / DATABASE).is_file():
         raise StorageError(
             "there is no study here to resume",
             place=str(path),

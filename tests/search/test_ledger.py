@@ -206,36 +206,19 @@ def test_study_that_was_deleted_in_the_dashboard_goes_on(path: Path) -> None:
     assert [trial.values for trial in _load(path).trials] == [[0.5, 4.0], [0.5, 4.0]]
 
 
-def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -> None:
-    """Archbench 0.1 kept it in Optuna's tables, and a kill might leave a trial there alone."""
+def test_a_study_that_does_not_say_how_trials_were_drawn_is_only_read(path: Path) -> None:
+    """Archbench 0.1 kept it in Optuna's tables."""
     with Ledger.open(path) as study:
         _complete(study, 0)
-        study.begin(_record(1), drawn=_drawn(1))
-        before = study.frozen_trials()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE archbench_note")
         connection.execute("DROP TABLE archbench_count")
         connection.execute("UPDATE archbench_header SET value = 1 WHERE key = 'schema'")
-        connection.execute("INSERT INTO trials (number, study_id, state) VALUES (2, 1, 'RUNNING')")
         connection.commit()
-    assert len(read(path).trials) == 2
-    with Ledger.open(path) as again:
-        assert again.frozen_trials() == before
-        assert again.notes.keys() == {0, 1}
-    assert len(_load(path).trials) == 2
-
-
-def test_notes_that_are_nowhere_are_told(path: Path) -> None:
-    with Ledger.open(path) as study:
-        _complete(study, 0)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE archbench_note")
-        connection.execute("DROP TABLE archbench_count")
-        connection.execute("UPDATE archbench_header SET value = 2 WHERE key = 'schema'")
-        connection.execute("DELETE FROM trials")
-        connection.commit()
-    with pytest.raises(StorageError, match=r"lack the trials \[0\]"):
+    with pytest.raises(StorageError, match=r"how the trials \[0\] were drawn") as refused:
         Ledger.open(path)
+    assert "archbench search SPACE --from" in str(refused.value.help)
+    assert len(read(path).trials) == 1
 
 
 def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from archbench.digest import sha256_of
 from archbench.errors import SpecError, UsageError, unknown_name
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec, as_spec
@@ -20,7 +21,6 @@ from archbench.models.path import (
     parse_path,
 )
 from archbench.space.reading import read_axis
-from archbench.study.planned import form_key
 from archbench.train.recipe import Recipe
 from archbench.yaml_document import Node, load_yaml, write_flow
 
@@ -45,7 +45,8 @@ class Form:
     @property
     def key(self) -> str:
         """What its trainings are known by: the same network trained alike has the same."""
-        return form_key(self.spec.digest if self.spec else "", self.training)
+        digest = self.spec.digest if self.spec else ""
+        return f"{digest}-{sha256_of(dict(self.training))[:8]}" if self.training else digest
 
 
 def built(form: Form, network: Written, *, proxy: Proxy) -> Form:
