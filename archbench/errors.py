@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 NEGATIVE_RESULT = 1
@@ -129,6 +130,7 @@ class UncountedOperatorError(ArchbenchError):
     """An operator with matrix products that the counter does not know."""
 
 
+_ENOUGH_LETTERS = 4
 _MOST_LISTED = 60
 """Known names that an error lists; of more the nearest are named, and the others counted."""
 
@@ -138,7 +140,7 @@ def unknown_name(
 ) -> UsageError:
     """The error for a name that is not known: the known ones, nearest first, or their number."""
     name, names = str(name), sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = _nearest(name, names)
     hint = f"did you mean {near[0]}? " if near else ""
     if len(names) > _MOST_LISTED:
         others = f", also near: {', '.join(near[1:])}" if near[1:] else ""
@@ -147,6 +149,18 @@ def unknown_name(
         rest = (other for other in names if other not in near)
         listed = f"known: {', '.join([*near, *rest]) or 'none'}"
     return UsageError(f"unknown {noun} {name[:80]!r}", place=place, help=f"{hint}{listed}")
+
+
+def _nearest(name: str, known: Sequence[str]) -> list[str]:
+    """Up to three names that begin with this one, whatever signs are between, else are like it."""
+    begun = [one for one in known if _letters(one).startswith(_letters(name))]
+    if begun and len(_letters(name)) >= _ENOUGH_LETTERS and name not in known:
+        return sorted(begun, key=len)[:3]
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def wrong_type(value: object, *, place: str | None, allowed: str) -> UsageError:

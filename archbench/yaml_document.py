@@ -82,8 +82,16 @@ class Node:
         has_members = isinstance(self.value, tuple | Mapping)
         return self.kind if has_members or self.value is None else repr(self.value)
 
-    def entries(self, *, noun: str, allowed: Iterable[str] | None = None) -> dict[str, Node]:
+    def entries(
+        self,
+        *,
+        noun: str,
+        allowed: Iterable[str] | None = None,
+        meant: Mapping[str, str] | None = None,
+    ) -> dict[str, Node]:
         """The members of a mapping by key, any key where none are ``allowed``.
+
+        Of a key that is none but often ``meant``, the fault says what to write.
 
         Raises:
             SpaceError: It is no mapping, or a key is not known; the nearest are named.
@@ -96,7 +104,8 @@ class Node:
         for key, member in self.value.items():
             if key not in known:
                 error = unknown_name(noun, str(key), map(str, known))
-                member.fail(error.message, help=error.help, at_key=True)
+                help_ = (meant or {}).get(str(key), error.help)
+                member.fail(error.message, help=help_, at_key=True)
         return {str(key): member for key, member in self.value.items()}
 
     def items(self, *, noun: str) -> tuple[Node, ...]:
@@ -190,6 +199,9 @@ def load_yaml(text: str, *, source: str) -> Node:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
         reason = error.problem or error.context or "it cannot be parsed"
+        line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+        if mark and line[mark.column : mark.column + 1] == "\t":
+            place.fail("a tab stands here", help="indent with spaces")
         help_ = _BRACKETS if reason.startswith("did not find expected ','") else None
         raise SpaceError(f"is not valid YAML: {reason}", place=str(place), help=help_) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:

@@ -94,7 +94,7 @@ def percent(text: str) -> float:
 
 def time(text: str) -> float:
     """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``."""
-    from archbench.space.sections import parse_duration
+    from archbench.space.reader import parse_duration
 
     total = parse_duration(text)
     if total is None:

@@ -28,7 +28,7 @@ def refuse_unknown(space: SearchSpace) -> None:
         ArchbenchError: There is no backend of this name.
     """
     if (name := space.target.backend) != AUTO:
-        BACKENDS.load(name, place="target.backend")
+        BACKENDS.load(name, place=space.place_of("target.backend"))
 
 
 def choose_backend(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:

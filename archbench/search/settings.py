@@ -15,7 +15,8 @@ from archbench.models import ArchSpec, count
 from archbench.search.pruning import load_pruner, named_pruner
 from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
 from archbench.space import Choices, SearchSpace, shipped
-from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
+from archbench.space.reader import MOST_CONFIRMATION, parse_duration
+from archbench.space.sections import SearchSection, override
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
@@ -145,11 +146,11 @@ def settings_of(
     sampler_name, sampler = named_sampler(said.get("sampler"), place="--sampler")
     pruner_name, pruner = named_pruner(said.get("pruner"), place="--pruner")
     said = {**said, "sampler": sampler_name, "pruner": pruner_name}
-    search = override(space.search, **said)
+    search, at = override(space.search, **said), space.place_of
     if sampler is None:
-        load_sampler(search.sampler, place="--sampler" if sampler_name else "search.sampler")
+        load_sampler(search.sampler, place="--sampler" if sampler_name else at("search.sampler"))
     if pruner is None:
-        load_pruner(search.pruner, place="--pruner" if pruner_name else "search.pruner")
+        load_pruner(search.pruner, place="--pruner" if pruner_name else at("search.pruner"))
     if data is not None:
         sides = space.trained_sides.values()
         data = name_of(data, resolution=space.proxy.resolution, sides=sides)

@@ -94,6 +94,8 @@ _TOKEN = re.compile(
     r")"
 )
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
+_SCALED = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG])\b")
+_SCALES = {"k": 3, "m": 6, "g": 9}
 _HINTS = {"=": "compare with ==", "&": "write and", "|": "write or", "!": "write not or !="}
 _RESERVED = ("and", "or", "not")
 _ABSENT = math.nan  # of a field that is not there: equal to nothing, as is all that it enters
@@ -337,6 +339,9 @@ class _Parser:
             if match is None or match.lastgroup is None:
                 rest = self.text[place:].lstrip()
                 column = len(self.text) - len(rest) + 1
+                if scaled := _SCALED.match(rest):
+                    number, power = scaled[1], _SCALES[scaled[2].lower()]
+                    self._fail(f"{scaled[0]} is not a number", column, help=f"{number}e{power} is")
                 self._fail(f"{rest[:1]!r} means nothing here", column, help=_HINTS.get(rest[:1]))
             start = match.start(match.lastgroup)
             tokens.append((match.lastgroup, match.group(match.lastgroup), start + 1))

@@ -13,7 +13,9 @@ from archbench.space.sections import SECTIONS
 from archbench.yaml_document import Node, Place, load_yaml, read_setting, write_flow
 
 MAX_VALUES = 1000
-_KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
+RANGE_KEYS = ("from", "to", "step", "when")
+VALUES_KEYS = ("values", "when")
+KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def read_root(
     root = load_yaml(text, source=source)
     if not isinstance(root.value, Mapping):
         root.fail(f"a space file is a mapping, got {root.kind}", help="begin with  base: NAME")
-    members: dict[Any, Node] = root.entries(noun="key", allowed=(*_KEYS, *NETWORK_FIELDS))
+    members: dict[Any, Node] = root.entries(noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
     settings = _entries(members.get("overrides"), noun="path")
     given = dict(map(read_setting, overrides))
     settings |= given
@@ -112,7 +114,13 @@ def read_base(root: Node) -> Mapping[str, Any]:
         )
     if start is not None and network:
         key, node = next(iter(network.items()))
-        node.fail(f"{key} stands beside base", help="write it under set", at_key=True)
+        has_members = isinstance(node.value, tuple | Mapping)
+        help_ = f"write  set: {{{key}: {write_flow(node.plain())}}}"
+        node.fail(
+            f"{key} stands beside base",
+            help="write either base or stages and head" if has_members else help_,
+            at_key=True,
+        )
     if start is not None and isinstance(start.value, Mapping):
         network = start.entries(noun="key", allowed=NETWORK_FIELDS)
         start = None
@@ -144,6 +152,9 @@ def read_requirements(node: Node | None) -> list[Expression]:
     """
     if node is None or node.value is None:
         return []
+    if isinstance(node.value, str):
+        help_ = f"write it behind a dash, on a line of its own:  - {node.value}"
+        node.fail("expected a list of requirements, got text", help=help_)
     items = node.items(noun="requirements")
     return [parse_expression(item.text(), place=item.place) for item in items]
 
@@ -249,10 +260,9 @@ def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
             "write it under set",
         )
     if "values" not in node.value:
-        keys = ("from", "to", "step", "when")
-        members = node.entries(noun="key of an axis", allowed=keys)
+        members = node.entries(noun="key of an axis", allowed=RANGE_KEYS)
         return _range(node, members), members.get("when")
-    members = node.entries(noun="key of an axis", allowed=("values", "when"))
+    members = node.entries(noun="key of an axis", allowed=VALUES_KEYS)
     values, when = _read_values(members["values"])
     if when is not None:
         when.fail("when stands beside values, not within them", at_key=True)

@@ -106,7 +106,7 @@ class SearchSpace(Selection):
         root, settings, self.text, self.overridden = read_root(
             text, source=source, overrides=overrides
         )
-        members = root.entries(noun="key")
+        self._members = members = root.entries(noun="key")
         stem = Path(source).name.removesuffix(".yaml").removesuffix(".yml")
         self._source = source
         self.name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
@@ -179,6 +179,16 @@ class SearchSpace(Selection):
             for axis in self.axes
         }
         return sha256_of([base, axes, sorted(self.require)])[:16]
+
+    def place_of(self, key: str) -> str:
+        """Where the value of a section's key such as ``search.sampler`` is written.
+
+        The key itself where the value is the default.
+        """
+        section, _, name = key.partition(".")
+        node = self._members.get(section)
+        entries = node.value if node and isinstance(node.value, Mapping) else {}
+        return str(entries[name].place) if name in entries else key
 
     @property
     def trained_sides(self) -> dict[int, int]:

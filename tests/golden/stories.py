@@ -18,8 +18,9 @@ limits: {latency_ms: 8}
 COMMANDS = (
     "ablate", "certify", "compare", "confirm", "doctor", "estimate", "export", "insight", "measure",
     "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
-    "retrain", "search", "space", "space count", "space list", "space sample", "space show",
-    "space validate", "train", "weights", "weights convert", "weights fetch", "weights show",
+    "retrain", "search", "space", "space count", "space init", "space list", "space sample",
+    "space schema", "space show", "space validate", "train", "weights", "weights convert",
+    "weights fetch", "weights show",
 )  # fmt: skip
 
 BAD_SPACES = {
@@ -86,6 +87,8 @@ STORIES = [
             "space list --json",
             "space show small.yaml",
             "space show small.yaml --json",
+            "space show small.yaml --yaml --set 'stages[0].dim=96'",
+            "space init --base cvt_13",
             "space show quickstart",
             "space show hybrid",
             "space show levit_edge",

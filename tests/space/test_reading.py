@@ -9,7 +9,8 @@ import pytest
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
 from archbench.space.file import find
-from archbench.space.sections import SearchSection, override, parse_duration
+from archbench.space.reader import parse_duration
+from archbench.space.sections import SearchSection, override
 from tests.space.conftest import NETWORK
 
 
@@ -18,7 +19,7 @@ from tests.space.conftest import NETWORK
     [
         ("axes: {}", "small.yaml:1:1: there is no network to start from; write  base: NAME"),
         ("base: [levit_128s]", "1:7: a list is not text"),
-        ("base: levit_128s\nresolution: 32", "2:1: resolution stands beside base; write it under"),
+        ("base: levit_128s\nresolution: 32", "2:1: resolution stands beside base; write  set: "),
         ("base: cvt_13\nset: {head.pol: mean}", "2:7: head.pol: unknown .*did you mean pool"),
         ("base: cvt_13\nset: {head.pool: 3}", "2:7: head.pool: 3 is not one of mean, class_token"),
         ("base: cvt_13\nname: ../x", r"2:7: '../x' is not a name"),

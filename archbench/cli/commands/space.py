@@ -39,15 +39,43 @@ def list_() -> None:
 
 
 @command.command()
+@click.option("--base", metavar="NETWORK", default="levit_128s", help="Network to vary.")
+@option.JSON
+def init(base: str) -> None:
+    """Print a space to begin with: every key, what it is, and its default."""
+    from archbench.report.findings import space as findings
+    from archbench.space.template import template
+
+    typed = command_line("archbench", "space", "init", "--base", base)
+    step = f"keep it and make it yours: {typed} > my_space.yaml"
+    document = {"schema": SCHEMA, "base": base, "text": template(base)}
+    console.tell(findings.written(document, next_step=step))
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON schema of space files, by which an editor completes and checks them."""
+    from archbench.space.schema import schema as space_schema
+
+    console.document(space_schema())
+
+
+@command.command()
 @click.argument("space")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the file itself.")
 @option.SET
 @option.JSON
-def show(space: str, overrides: tuple[str, ...]) -> None:
+def show(space: str, *, as_yaml: bool, overrides: tuple[str, ...]) -> None:
     """What SPACE searches, and under which conditions."""
     from archbench.report.findings import space as findings
     from archbench.space import SearchSpace
 
     found = SearchSpace.load(space, overrides=overrides)
+    if as_yaml:
+        typed = command_line("archbench", "space", "show", space, "--yaml")
+        step = f"keep it and make it yours: {typed} > my_{found.name}.yaml"
+        console.tell(findings.written({**_facts(found), "text": found.text}, next_step=step))
+        return
     axes = [
         {
             "name": axis.name,
@@ -82,11 +110,13 @@ def show(space: str, overrides: tuple[str, ...]) -> None:
 @option.SET
 @option.JSON
 def validate(space: str, overrides: tuple[str, ...]) -> None:
-    """Say whether SPACE can be searched; what is wrong comes with line and column."""
+    """Say whether SPACE can be searched here; what is wrong comes with line and column."""
     from archbench.report.findings import space as findings
+    from archbench.search.usable import require_usable
     from archbench.space import SearchSpace
 
     found = SearchSpace.load(space, overrides=overrides)
+    require_usable(found)
     share = found.feasible()
     if not share.feasible:
         raise found.infeasible(share)

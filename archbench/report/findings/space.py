@@ -64,6 +64,11 @@ def description(
     return Finding(document, parts, next_step)
 
 
+def written(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """The text of a space file, as it is."""
+    return Finding(document, [Code(document["text"].rstrip("\n"))], next_step)
+
+
 def counts(
     document: Mapping[str, Any], *, dead: Sequence[Mapping[str, Any]], next_step: str
 ) -> Finding:
