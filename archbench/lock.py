@@ -44,6 +44,14 @@ def locked(
         os.close(handle)
 
 
+def holder(path: Path) -> str:
+    """The number of the process that holds the lock of a file; empty where none is known."""
+    try:
+        return _locker(path.stat().st_ino)
+    except OSError:
+        return ""
+
+
 def _wait(
     handle: int,
     doing: str,

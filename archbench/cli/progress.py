@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from archbench.cli import console
 from archbench.report import number
@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 
 ROWS = 8
 """Members of the front that the picture shows at most."""
+
+
+class Pictured(Protocol):
+    """A headline over a bar, and lines beneath it."""
+
+    @property
+    def trials(self) -> int:
+        """How many there will be."""
+
+    @property
+    def trials_done(self) -> int:
+        """How many have ended."""
+
+    def headline(self) -> str:
+        """The line above the bar."""
+
+    def lines(self) -> list[str]:
+        """Those beneath it."""
 
 
 class Running(NamedTuple):
@@ -255,7 +273,7 @@ def shown(
     Events of the hidden kinds leave no line.
     """
     is_drawn = console.is_terminal(sys.stderr)
-    with _picture(progress) if is_drawn else nullcontext() as live:
+    with picture(lambda: progress) if is_drawn else nullcontext() as live:
 
         def listener(happened: events.Event) -> None:
             line = progress.update(happened)
@@ -270,14 +288,16 @@ def shown(
         yield listener
 
 
-def _picture(progress: SearchProgress) -> Live:
+def picture(shown: Callable[[], Pictured]) -> Live:
+    """What is shown at the moment, drawn on stderr, a terminal, once a second while this lasts."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    def picture() -> RenderableType:
+    def drawn() -> RenderableType:
+        progress = shown()
         # The padding ends the bar's line, which the bar alone does not.
         bar = Padding(ProgressBar(total=max(1, progress.trials), completed=progress.trials_done))
         lines = [Text(clean(line), no_wrap=True) for line in progress.lines()]
@@ -285,4 +305,4 @@ def _picture(progress: SearchProgress) -> Live:
 
     screen = Console(stderr=True, highlight=False, soft_wrap=False)
     # Once a second: drawing takes time from the cores that are measured.
-    return Live(console=screen, get_renderable=picture, refresh_per_second=1, transient=True)
+    return Live(console=screen, get_renderable=drawn, refresh_per_second=1, transient=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError, wrong_type
+from archbench.lock import holder
 from archbench.study.atomic_file import (
     require_own,
     storage_failures,
@@ -191,6 +192,11 @@ def ownership(path: Path) -> Iterator[None]:
             _lock(path, held=held)
         tidy(path)
         yield
+
+
+def is_owned(path: Path) -> bool:
+    """Whether a process works on the study now, as far as this system tells."""
+    return bool(holder(path / LOCK))
 
 
 def where_path(study: Path, trial: int) -> Path:

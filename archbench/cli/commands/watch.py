@@ -1,0 +1,54 @@
+"""``archbench watch``: a study in the terminal, as it stands while its search runs."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from archbench.cli import console, names, option
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--every",
+    type=option.finite(0.2, 3600),
+    default=2.0,
+    metavar="SECONDS",
+    help="How often it looks.",
+)
+@option.RESULTS
+@option.JSON
+def command(study: str, every: float, results: Path) -> None:
+    """Show how STUDY stands, until its search ends.
+
+    It reads the study's folder, so it may run in another terminal than the
+    search, and Ctrl-C ends it alone. Where stderr is no terminal each change
+    is a line.
+    """
+    from archbench.analysis.study import open_study
+    from archbench.cli.progress import picture
+    from archbench.report.findings import front
+    from archbench.report.findings.standing import stamp, standing
+
+    path = open_study(names.study_path(study, results=results)).path
+    before, now = stamp(path), standing(path)
+    if console.is_terminal(sys.stderr):
+        with picture(lambda: now):
+            while now.is_running:
+                time.sleep(every)
+                if (latest := stamp(path)) != before:
+                    before, now = latest, standing(path)
+    else:
+        told = ""
+        while True:
+            if not console.is_json() and now.headline() != told:
+                told = now.headline()
+                console.note(told)
+            if not now.is_running:
+                break
+            time.sleep(every)
+            if (latest := stamp(path)) != before:
+                before, now = latest, standing(path)
+    console.tell(front.finding(now.study, has_page=False))
