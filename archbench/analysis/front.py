@@ -132,7 +132,7 @@ class FrontRule:
     def front(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         """The eligible trials that no other beats, cheapest first."""
         eligible = [record for record in trials if self.is_eligible(record)]
-        points = [self._point(record) for record in eligible]
+        points = self.points(eligible)
         directions = list(self.objectives.values())
         members = [eligible[index] for index in pareto_front(points, directions)]
         costs = [name for name, way in self.objectives.items() if way == "min"]
@@ -166,12 +166,25 @@ class FrontRule:
         a limit it moves with the largest cost seen. 0 without a front.
         """
         box = self.box(trials)
-        return box.share([self._point(record) for record in self.front(trials)]) if box else 0.0
+        return box.share(self.points(self.front(trials))) if box else 0.0
+
+    def hypervolumes(self, trials: Sequence[TrialRecord]) -> list[float]:
+        """What ``hypervolume`` was after each trial in this order, in the box of all of them."""
+        box, share, shares = self.box(trials), 0.0, []
+        members = np.zeros((0, len(self.objectives)))
+        for record in trials:
+            if box is not None and self.is_eligible(record):
+                point = np.array(self.points([record])[0]) * box.signs
+                if not (members <= point).all(axis=1).any():
+                    members = np.vstack([members[~(point <= members).all(axis=1)], point])
+                    share = box.share_of_rows(members)
+            shares.append(share)
+        return shares
 
     def box(self, trials: Sequence[TrialRecord]) -> Box | None:
         """The box in which the front's hypervolume is taken; None while a cost is unknown."""
         corner = self.reference_point(trials)
-        points = [self._point(record) for record in self.front(trials)]
+        points = self.points(self.front(trials))
         if corner is None or not points:
             return None
         ideal = [
@@ -184,9 +197,10 @@ class FrontRule:
         reference = signs * np.array(list(corner.values()))
         return Box(signs=signs, reference=reference, ideal=signs * np.array(ideal))
 
-    def _point(self, record: TrialRecord) -> tuple[float, ...]:
-        values = [objective_value(record, name) for name in self.objectives]
-        return tuple(value for value in values if value is not None)
+    def points(self, records: Sequence[TrialRecord]) -> list[tuple[float, ...]]:
+        """The known objectives of each record, in their order."""
+        values = ([objective_value(r, name) for name in self.objectives] for r in records)
+        return [tuple(value for value in each if value is not None) for each in values]
 
 
 def chance_bar(chance: float, *, num_validation: int) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from archbench.report.document import facts_of
-from archbench.report.figure import inline_svg
-from archbench.report.html import Markup, html
+from archbench.report.figure import frame, inline_svg
+from archbench.report.html import Markup, html, prose
 from archbench.report.number import NOT_THERE
 from archbench.report.text import beside, filled, listed, table
 
@@ -67,14 +69,18 @@ class ReportTable:
         ]
         return "\n".join(filter(None, [table(sides, rows), listed(self.notes)])) if sides else ""
 
-    def html(self) -> Markup:
-        """The table of a page; empty without rows."""
+    def html(self, caption: str = "") -> Markup:
+        """The table of a page, with a caption for those who cannot see it; empty without rows."""
         sides, rows = self.sides(), self.members()
         ids = [html(' id="{}"', name) for name in self.ids] or [Markup()] * len(rows)
         head = [
-            html('<th class="number">{}{}</th>', name, unit and html("<small>{}</small>", unit))
+            html(
+                '<th scope="col" class="number">{}{}</th>',
+                name,
+                unit and html("<small>{}</small>", unit),
+            )
             if side == "r"
-            else html("<th>{}</th>", title)
+            else html('<th scope="col">{}</th>', title)
             for title, side in sides.items()
             for name, _, unit in [self.titles.get(title, title).partition(", ")]
         ]
@@ -83,12 +89,13 @@ class ReportTable:
             for name, row in zip(ids, rows, strict=True)
         ]
         shown = html(
-            '<div class="scroll" tabindex="0"><table{}>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}'
+            '<div class="scroll" tabindex="0"><table{}>\n{}<thead><tr>{}</tr></thead>\n<tbody>\n{}'
             "</tbody>\n</table></div>\n{}",
             Markup(' class="sortable"') if self.is_sortable else "",
+            caption and html('<caption class="unseen">{}</caption>\n', caption),
             head,
             body,
-            [html('<p class="note">{}</p>\n', note) for note in self.notes],
+            [html('<p class="note">{}</p>\n', prose(note)) for note in self.notes],
         )
         return shown if rows else Markup()
 
@@ -180,26 +187,26 @@ def text_of(part: Part) -> str:
     return filled(part)
 
 
-def page_of(parts: Iterable[Part]) -> Markup:
-    """Parts on a page."""
-    return html("{}", map(_on_page, parts))
+def page_of(parts: Iterable[Part], *, caption: str = "") -> Markup:
+    """Parts on a page, under the caption of the tables among them."""
+    return html("{}", [_on_page(part, caption) for part in parts])
 
 
-def _on_page(part: Part) -> Markup:
+def _on_page(part: Part, caption: str = "") -> Markup:
     match part:
         case Markup():
             return part
         case ReportTable():
-            return part.html()
+            return part.html(caption)
         case Code():
-            return html('<div class="code"><pre>{}</pre></div>\n', part.text)
+            return html('<div class="code"><pre tabindex="0">{}</pre></div>\n', part.text)
         case FactList():
-            facts = [html("<dt>{}</dt><dd>{}</dd>\n", *pair) for pair in part.said()]
+            facts = [html("<dt>{}</dt><dd>{}</dd>\n", n, prose(text)) for n, text in part.said()]
             return html('<dl class="{}">{}</dl>\n', part.css, facts) if facts else Markup()
         case Lines():
             said = [text for text in part.texts if isinstance(text, str) and text]
             return page_of(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in said)
-    return html("<p>{}</p>\n", part)
+    return html("<p>{}</p>\n", prose(part))
 
 
 def fold(title: object, parts: Iterable[Part], *, is_open: bool = False, name: str = "") -> Markup:
@@ -209,7 +216,7 @@ def fold(title: object, parts: Iterable[Part], *, is_open: bool = False, name: s
         name and html(' id="{}"', name),
         Markup(" open") if is_open else "",
         title,
-        page_of(parts),
+        page_of(parts, caption="" if isinstance(title, Markup) else str(title)),
     )
 
 
@@ -230,17 +237,22 @@ def plot(
     caption: str,
     prefix: str = "",
     tooltips: Mapping[str, str] | None = None,
+    data: Mapping[str, object] = MappingProxyType({}),
+    is_narrow: bool = True,
 ) -> Markup:
     """A figure of a page, drawn wide and narrow; empty where there is nothing to see.
 
     It is drawn for a width in inches. The title says what it shows to those who cannot see it, the
-    prefix of its identifiers lets several share a page, and the tooltips are by link target.
+    prefix of its identifiers lets several share a page, and the tooltips are by link target. Where
+    its first axes show a page's data, it is said how: the page's script marks trials in it. One
+    that is not drawn narrow, too, is scrolled on a phone.
     """
     drawn = []
-    for size, width in _SIZES:
+    for size, width in _SIZES if is_narrow else (("wide", _SIZES[0][1]),):
         figure = draw(width)
         if figure is None:
             return Markup()
         svg = inline_svg(figure, prefix=f"{prefix}{size}-", title=title, tooltips=tooltips)
-        drawn.append(html('<div class="{}">{}</div>', size, svg))
-    return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, caption)
+        shown = data and html(' data-axes="{}"', json.dumps({**data, **frame(figure)}))
+        drawn.append(html('<div class="{}"{}>{}</div>', size, shown or "", svg))
+    return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, prose(caption))

@@ -7,8 +7,9 @@ while one figure is written.
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,11 @@ PALETTE = {
     "muted": "#59636e",
     "rule": "#d8dee4",
     "front": "#0072b2",
-    "other": "#8c959f",
+    "other": "#6e7781",
     "limit": "#c4500a",
     "reference": "#007a5a",
 }
+_DPI, _DPI_OF_A_PAGE = 144, 96  # dots an inch of images, which make most of a large page
 _FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine draws the same
 _STYLE: dict[Any, Any] = {
     "font.family": [_FONT, "sans-serif"],  # the second for a reader of the SVG without the first
@@ -62,6 +64,10 @@ _STYLE: dict[Any, Any] = {
 }
 _TAG = re.compile(r"<[^>]*>")
 _LINK = re.compile(r'<a xlink:href="#([^"]*)" target="_blank">')
+_PLACES = re.compile(r' (?:d|x|y|width|height|transform)="[^"]*"', re.DOTALL)
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is a fiftieth of a pixel
+# What a page does without: its own fonts, names of groups, no rotation.
+_UNNEEDED = re.compile(r' font-family: [^;"]*;|(?<=<g) id="[^"]*"| transform="rotate\(-0 [^"]*"')
 _IDENTIFIER = re.compile(r'(\bid="|xlink:href="#|url\(#)([^")]+)')
 
 
@@ -87,14 +93,23 @@ def axes_in_inches(
     return figure.add_axes(box, **options)
 
 
+def in_one_path(lines: Iterable[Iterable[tuple[float, float]]]) -> tuple[list[float], list[float]]:
+    """Lines as x and y of a single one that is broken between them, which makes a small file."""
+    points = [point for line in lines for point in (*line, (math.nan, math.nan))]
+    return [x for x, _ in points], [y for _, y in points]
+
+
 def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG file; the same figure gives the same bytes."""
     return _saved(figure, "png", "Software")
 
 
-def svg_text(figure: Figure) -> str:
-    """The figure as an SVG file with its text as text; the same figure gives the same file."""
-    return _saved(figure, "svg", "Date", "Creator", "Format", "Type").decode()
+def svg_text(figure: Figure, *, dpi: int = _DPI) -> str:
+    """The figure as an SVG file with its text as text; the same figure gives the same file.
+
+    Parts that are drawn as images have so many dots an inch.
+    """
+    return _saved(figure, "svg", "Date", "Creator", "Format", "Type", dpi=dpi).decode()
 
 
 def inline_svg(
@@ -105,14 +120,37 @@ def inline_svg(
     The prefix stands before every identifier, so that several figures may share a page; the title
     is for those who cannot see it. Tooltips are texts by link target, without its ``#``.
     """
-    text = svg_text(figure)
+    text = svg_text(figure, dpi=_DPI_OF_A_PAGE)
     opening, rest = text[text.index("<svg") :].rstrip().split(">", 1)
     box = re.search(r'viewBox="[^"]*"', opening)
     assert box is not None
     rest = re.sub(r"\s*<metadata>.*?</metadata>", "", rest, count=1, flags=re.DOTALL)
     rest = _TAG.sub(lambda found: _paged(found.group(), prefix, tooltips or {}), rest)
-    start = html('<svg role="img" {}><title>{}</title>', Markup(box.group()), title)
+    role = "group" if "<a " in rest else "img"  # links within an image are told to nobody
+    rest = re.sub(r">\s+<", "><", rest)
+    start = html('<svg role="{}" aria-label="{}" {}>', role, title, Markup(box.group()))
     return Markup(start + rest)
+
+
+def frame(figure: Figure) -> dict[str, list[float]]:
+    """Where a figure's first axes lie in the drawing, and what they show: ends of x and of y.
+
+    Of each axis the ends in the drawing, then those of the values, then 1 where it is logarithmic.
+    """
+    axes = figure.axes[0]
+    (left, bottom), (right, top) = 72 / figure.dpi * axes.transAxes.transform([(0, 0), (1, 1)])
+    height = 72 * figure.get_figheight()
+    ends = {"x": (left, right), "y": (height - bottom, height - top)}
+    limits = {"x": axes.get_xlim(), "y": axes.get_ylim()}
+    scales = {"x": axes.get_xscale(), "y": axes.get_yscale()}
+    return {
+        name: [
+            *(round(float(end), 2) for end in ends[name]),
+            *map(float, limits[name]),
+            float(scales[name] == "log"),
+        ]
+        for name in ends
+    }
 
 
 def drawable(text: str) -> str:
@@ -124,10 +162,10 @@ def drawable(text: str) -> str:
     return "".join(character if ord(character) in known else "□" for character in spelt)
 
 
-def _saved(figure: Figure, format_: str, *untold: str) -> bytes:
+def _saved(figure: Figure, format_: str, *untold: str, dpi: int = _DPI) -> bytes:
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=format_, dpi=144, metadata=dict.fromkeys(untold))
+        figure.savefig(buffer, format=format_, dpi=dpi, metadata=dict.fromkeys(untold))
     return buffer.getvalue()
 
 
@@ -136,8 +174,15 @@ def _paged(tag: str, prefix: str, tooltips: Mapping[str, str]) -> str:
     link = _LINK.fullmatch(tag)
     if link:
         target = link.group(1)
-        hint = html("<title>{}</title>", tooltips[target]) if target in tooltips else ""
-        return html('<a href="#{}">{}', target, hint)
+        said = tooltips.get(target)
+        return html(
+            '<a href="#{}"{}>{}',
+            target,
+            said and html(' aria-label="{}"', said),
+            said and html("<title>{}</title>", said),
+        )
     for name, colour in PALETTE.items():
         tag = tag.replace(colour, f"var(--plot-{name})")
+    tag = _PLACES.sub(lambda found: _DIGITS.sub(r"\1", found.group()).replace("\n", ""), tag)
+    tag = _UNNEEDED.sub("", tag)
     return _IDENTIFIER.sub(rf"\g<1>{prefix}\g<2>", tag)

@@ -6,16 +6,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError
 from archbench.report.element import Code, Part, groups, joined, page_of
 from archbench.report.figure import png_bytes, svg_text
-from archbench.report.html import Markup, html, shell
+from archbench.report.html import SCRIPT, Markup, html, prose, shell
 from archbench.study.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_SECTION = '<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n'
+_FOLDED = (
+    '<details class="section" id="{}"><summary><h2>{}</h2></summary>\n<div class="inner">{}</div>'
+    "</details>\n"
+)
 
 
 @dataclass(frozen=True)
@@ -56,23 +63,31 @@ def page(
     question: str,
     verdict: str,
     is_good: bool = True,
-    key_figures: Sequence[tuple[str, str, str]],
+    key_figures: Sequence[tuple[str, str, str]] = (),
     sections: Mapping[str, tuple[str, Sequence[Part]]],
+    folded: Mapping[str, tuple[str, Sequence[Part]]] = MappingProxyType({}),
     begun: object,
+    scripts: Sequence[str] = (SCRIPT,),
+    renewed_s: int = 0,
 ) -> Markup:
     """A page, one file that needs nothing beside it, of a study, a certificate or an ablation.
 
     A badge is what is to be known first, as that it still runs; a key figure is name, number, and
-    what stands beneath. A section, title and parts by its identifier, is left out without parts.
+    what stands beneath. A section, title and parts by its identifier, is left out without parts;
+    those that are folded come last, with titles that serve as contents. A page that is served
+    renews itself every so many seconds.
     """
     written = [
-        (identifier, title, told)
-        for identifier, (title, parts) in sections.items()
-        if (told := page_of(parts))
+        (identifier, title, told, section)
+        for entries, section in ((sections, _SECTION), (folded, _FOLDED))
+        for identifier, (title, parts) in entries.items()
+        if (told := page_of(parts, caption=title))
     ]
+    links = [html('<a href="#{}">{}</a> ', *entry[:2]) for entry in written]
     body = html(
         '<header>\n<p class="kicker">archbench {}{}</p>\n<h1>{}</h1>\n{}</header>\n'
-        '<p class="verdict{}">{}</p>\n<dl class="key">{}</dl>\n<nav>{}</nav>\n{}\n'
+        '<p class="verdict{}">{}</p>\n{}'
+        "{}{}\n"
         "<footer><p>{}This file is complete in itself and loads nothing from anywhere.</p>"
         "</footer>",
         kind,
@@ -80,21 +95,27 @@ def page(
         name,
         question and html('<p class="question">{}</p>\n', question),
         "" if is_good else " none",
-        verdict,
-        [
-            html(
-                "<div><dt>{}</dt><dd>{}{}</dd></div>",
-                title,
-                number,
-                text and html("<small>{}</small>", text),
-            )
-            for title, number, text in key_figures
-        ],
-        [html('<a href="#{}">{}</a> ', *entry[:2]) for entry in written],
-        [html('<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n', *entry) for entry in written],
+        prose(verdict),
+        key_list(key_figures),
+        "" if folded else html('<nav aria-label="Sections">{}</nav>\n', links),
+        [html(section, *entry) for *entry, section in written],
         f"{kind.capitalize()} begun {begun}. " if begun else "",
     )
-    return shell(name, body)
+    return shell(name, body, scripts=scripts, renewed_s=renewed_s)
+
+
+def key_list(figures: Sequence[tuple[str, str, str]]) -> Markup:
+    """Key figures: name, number, and what stands beneath."""
+    entries = [
+        html(
+            "<div><dt>{}</dt><dd>{}{}</dd></div>",
+            title,
+            number,
+            text and html("<small>{}</small>", text),
+        )
+        for title, number, text in figures
+    ]
+    return html('<dl class="key">{}</dl>\n', entries) if entries else Markup()
 
 
 def taken_under(header: Mapping[str, Any], more: Mapping[str, Any]) -> list[Part]:

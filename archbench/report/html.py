@@ -2,13 +2,18 @@
 
 import base64
 import hashlib
+import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import zip_longest
 
 _ENTITIES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "`": "&#96;"}
 )
+SCRIPT = "page.js"
+"""What every page does."""
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -63,28 +68,59 @@ def one_line(text: str, *, length: int = 300) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def shell(title: str, body: Markup) -> Markup:
+def prose(text: object) -> Markup:
+    """A sentence of ours, or markup as it is; what stands between backticks is code.
+
+    >>> prose("type `ls <b>` here")
+    'type <code>ls &lt;b&gt;</code> here'
+    """
+    if isinstance(text, Markup):
+        return text
+    pieces = str(text).split("`")
+    if len(pieces) % 2 == 0:  # one is alone
+        return html("{}", str(text))
+    codes = (html("<code>{}</code>", code) for code in pieces[1::2])
+    return html(
+        "{}", [part for pair in zip_longest(pieces[::2], codes, fillvalue="") for part in pair]
+    )
+
+
+def data_block(identifier: str, content: object) -> Markup:
+    """Numbers and texts for the page's script, as JSON that no browser takes for a script."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return html('<script type="application/json" id="{}">{}</script>\n', identifier, Markup(text))
+
+
+def shell(
+    title: str, body: Markup, *, scripts: Sequence[str] = (SCRIPT,), renewed_s: int = 0
+) -> Markup:
     """A whole page as HTML.
 
     Nothing in it can reach the network: its policy forbids every request, and of all scripts
-    allows the page's own by its digest alone.
+    allows the page's own, of these files, by its digest alone. A page that is served may ask its
+    own server for itself, which it does every so many seconds.
     """
-    script = _asset("page.js")
+    script = "".join(map(_asset, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        + ("; connect-src 'self'" if renewed_s else "")
     )
+    without_script = '<noscript><meta http-equiv="refresh" content="{}"></noscript>\n'
     return html(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="{}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n'
-        "<title>{} · archbench</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}\n</main>\n"
-        "<script>{}</script>\n</body>\n</html>\n",
+        '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n{}'
+        "<title>{} · archbench</title>\n<style>\n{}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#main">Skip to the content</a>\n'
+        '<main id="main" tabindex="-1"{}>\n{}\n</main>\n<script>{}</script>\n</body>\n</html>\n',
         Markup(policy),
+        html(without_script, renewed_s) if renewed_s else "",
         one_line(title, length=80),
         Markup(_asset("page.css")),
+        html(' data-renewed="{}"', renewed_s) if renewed_s else "",
         body,
         Markup(script),
     )

@@ -127,7 +127,7 @@ def again_command(summary: Summary) -> str:
     return command_line(*kept, "--name", f"{summary.name}-again")
 
 
-def train_command(summary: Summary, number: int) -> str:
+def train_command(summary: Summary, number: int | str) -> str:
     """The command that trains one design of the study, on the user's images or a folder's."""
     data = str(summary.proxy.get("data", ""))
     images = data if data.startswith("folder:") else "folder:PATH"
@@ -141,7 +141,9 @@ def _axes(summary: Summary) -> Markup:
     rows = []
     for axis, values in tried.items():
         chips: list[str] = []
-        for value, count in sorted(values.items(), key=_by_number)[:_VALUES_SHOWN]:
+        for value, count in sorted(values.items(), key=lambda one: by_number(one[0]))[
+            :_VALUES_SHOWN
+        ]:
             best = on_front.get(axis, Counter())[value]
             chips.append(
                 html(
@@ -155,8 +157,10 @@ def _axes(summary: Summary) -> Markup:
         chips += [f"and {rest} more"] if rest > 0 else []
         rows.append(html("<tr><td><code>{}</code></td><td>{}</td></tr>\n", axis, chips))
     shown = html(
-        '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
-        "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}"
+        '<div class="scroll" tabindex="0"><table class="stacked">'
+        '<caption class="unseen">Axes</caption><thead><tr><th scope="col">axis</th>'
+        '<th scope="col">values tried, how often; blue: those on the front</th></tr></thead>'
+        "<tbody>\n{}"
         "</tbody></table></div>\n",
         rows,
     )
@@ -171,11 +175,12 @@ def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
     return tally
 
 
-def _by_number(entry: tuple[str, int]) -> tuple[int, float, str]:
+def by_number(text: str) -> tuple[int, float, str]:
+    """By what texts are sorted: numbers by their size, then the others."""
     try:
-        return (0, float(entry[0]), "")
+        return (0, float(text), "")
     except ValueError:
-        return (1, 0.0, entry[0])
+        return (1, 0.0, text)
 
 
 def _reasons(records: Iterable[TrialRecord]) -> str:

@@ -7,23 +7,25 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from archbench.report.figure import PALETTE, drawable
 from archbench.report.html import one_line
+from archbench.report.number import short
 from archbench.report.summary import Point, Summary, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LOGARITHMIC_FROM = 8.0  # ratio of the largest to the smallest cost
+_LOGARITHMIC_FROM = 2.5  # ratio of the largest to the smallest cost
 _LEFT_MARGIN, _RIGHT_MARGIN = 30, 22  # points: room for a trial's number, and for the limit's label
-_CHANCE_SHARE = 0.62  # of the height, at most, goes to the gap between chance and the trials
+_CHANCE_SHARE = 0.25  # of the height, at most, goes to the gap between chance and the trials
 _ERROR_BARS_UP_TO = 80  # of the dominated trials; more only hide one another
-_CROWD = 400  # marks of one kind, beyond which they are smaller and fainter
-_RASTER_FROM = 1000  # marks of one kind, beyond which they are drawn as an image
+_CROWD = 400  # trials, beyond which all but the front are smaller, fainter, and an image
 _MARKS = {
-    "dominated": ("dominated", "o", 15, "other", 0.7),
-    "chance": ("not above chance", "s", 11, "other", 0.6),
-    "stopped": ("stopped early", "v", 13, "other", 0.6),
+    "dominated": ("dominated", "o", 15, "other", 0.85),
+    "chance": ("not above chance", "s", 11, "other", 0.85),
+    "stopped": ("stopped early", "v", 13, "other", 0.85),
     "over_limit": ("over the limit", "x", 20, "limit", 0.9),
 }
 """Kind of a point to its label, marker, size, colour and opacity, in the order of the legend."""
@@ -50,21 +52,27 @@ class Window(NamedTuple):
 
 
 def cost_window(summary: Summary, references: Sequence[float], *, width_points: float) -> Window:
-    """The costs that are shown: of all that was trained, and what else is near.
+    """The costs that are shown: of all that was trained, and what of the other trials is near.
 
-    What was not trained, the references among it, widens the window by half its span at most;
-    further out it is only pointed at. Otherwise one slow reference would squeeze all the trials
-    into a corner. The margins hold a label on axes of this width.
+    A trial that was not trained widens the window by half its span at most; further out it is only
+    pointed at. References never do, or one slow network would squeeze all the trials into a corner;
+    they count where nothing was trained. The margins hold a label on axes of this width.
     """
     points = [*summary.points, *summary.known.values()]
     trained = [point.cost for point in points if point.accuracy is not None]
     trained += [end for point in points if point.kind == "front" for end in point.interval or ()]
-    others = [point.cost for point in points if point.accuracy is None] + list(references)
-    core = finite([*(trained or others), summary.limit]) or [0.0, 1.0]
+    others = [point.cost for point in points if point.accuracy is None]
+    core = finite([*(trained or [*others, *references]), summary.limit]) or [0.0, 1.0]
     low, high = min(core), max(core)
     reach = math.sqrt(max(high / low, 1.5)) if low > 0 else 1.5
     near = [other for other in finite(others) if low / reach <= other <= high * reach]
     low, high = min([low, *near]), max([high, *near])
+    return window_of([low, high], width_points=width_points)
+
+
+def window_of(values: Sequence[float], *, width_points: float) -> Window:
+    """The values with a margin at both ends, on axes of this width; of a wide range logarithms."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
     left, right = _LEFT_MARGIN / width_points, _RIGHT_MARGIN / width_points
     if low > 0 and high / low > _LOGARITHMIC_FROM:
         ratio = high / low
@@ -93,6 +101,23 @@ def share_window(shares: Sequence[float], *, chance: float) -> Window:
         bottom = min(bottom, chance)
     margin = max(0.07 * (top - bottom), 0.012)
     return Window(bottom - margin, min(top + 1.6 * margin, max(1.03, top)))
+
+
+def show_costs(axes: Axes, window: Window) -> None:
+    """Show a window of costs, at whose ticks they stand in figures."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    if window.is_log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=window.log_steps, numticks=12))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    axes.set_xlim(window.low, window.high)
+
+
+def tick(value: float) -> str:
+    """A cost as it stands at a tick."""
+    return short(value) if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def show_shares(
@@ -132,31 +157,36 @@ def draw_trials(
     window: Window,
     *,
     limit: float | None,
-    is_linked: bool,
+    links: Mapping[int, str],
 ) -> None:
-    """Draw every trial that has a place in the window, grouped by mark, the front uppermost."""
+    """Draw every trial that has a place in the window, grouped by mark, the front uppermost.
+
+    Links lead from a trial of this number to that address.
+    """
     if groups["front"]:
-        _draw_front(axes, groups["front"], limit or window.high, is_linked=is_linked)
+        _draw_front(axes, groups["front"], limit or window.high, links=links)
     if len(groups["dominated"]) <= _ERROR_BARS_UP_TO:
-        _draw_bars(axes, groups["dominated"], PALETTE["other"], width=0.7, alpha=0.4)
+        _draw_bars(axes, groups["dominated"], PALETTE["other"], width=0.7, alpha=0.5)
+    is_crowd = sum(map(len, groups.values())) > _CROWD
     for kind in _MARKS:
-        _scatter(axes, kind, groups[kind])
-    _draw_untrained(axes, groups["untrained"], window)
+        _scatter(axes, kind, groups[kind], links=links, is_crowd=is_crowd)
+    _draw_untrained(axes, groups["untrained"], window, links=links, is_crowd=is_crowd)
 
 
 def label_front(axes: Axes, front: Sequence[Point]) -> None:
-    """The trial number beside each member, above left of it, where no trial can lie.
+    """The trial number beside each member, above left of it, where no trial can lie, or below.
 
     A member whose number would cover another or its number goes without; the table has it.
     """
     size = 8.5
     places = [axes.transData.transform((point.cost, point.height)) for point in front]
     dots = axes.figure.dpi / 72
-    taken = [(x - 3 * dots, y - 3 * dots, x + 3 * dots, y + 3 * dots) for x, y in places]
+    taken = [(x - 4 * dots, y - 4 * dots, x + 4 * dots, y + 4 * dots) for x, y in places]
     for point, (x, y) in zip(front, places, strict=True):
         text = str(point.trial)
         width, height = 0.72 * size * len(text) * dots, 0.85 * size * dots
-        for left, up in ((4, 3), (0, 5)):
+        wide = width / dots
+        for left, up in ((5, 4), (0, 6), (-wide - 5, -11), (5, -11), (-wide / 2, 16)):
             end, bottom = x - left * dots, y + up * dots
             begin, top = end - width, bottom + height
             if not any(
@@ -197,7 +227,9 @@ def draw_known(axes: Axes, known: Mapping[str, Point], window: Window) -> None:
         )  # fmt: skip
 
 
-def _draw_front(axes: Axes, front: Sequence[Point], end: float, *, is_linked: bool) -> None:
+def _draw_front(
+    axes: Axes, front: Sequence[Point], end: float, *, links: Mapping[int, str]
+) -> None:
     """The members, and the best accuracy within each cost up to the end of what is allowed."""
     ordered = sorted(front, key=lambda point: (point.cost, -point.height))
     costs = [point.cost for point in ordered]
@@ -210,59 +242,69 @@ def _draw_front(axes: Axes, front: Sequence[Point], end: float, *, is_linked: bo
     _draw_bars(axes, front, colour, width=1.2, alpha=1)
     drawn = axes.scatter(
         [point.cost for point in front], [point.height for point in front],
-        s=30, marker="o", color=colour, edgecolors=PALETTE["paper"], linewidths=0.7, zorder=6,
+        s=44, marker="o", color=colour, edgecolors=PALETTE["paper"], linewidths=0.7, zorder=6,
         label=f"on the front ({len(front)})",
     )  # fmt: skip
-    if is_linked:
-        drawn.set_urls([f"#trial-{point.trial}" for point in front])
+    drawn.set_urls([links.get(point.trial) for point in front])
 
 
 def _draw_bars(
     axes: Axes, points: Sequence[Point], colour: str, *, width: float, alpha: float
 ) -> None:
-    """The 95 % intervals of both numbers, with caps that set them off from the step line."""
-    for point in points:
-        half = 1.96 * (point.error or 0)
-        ends = (point.height - half, point.height + half)
-        for x, y, cap in (
-            (point.interval, (point.height, point.height), "|"),
-            ((point.cost, point.cost), ends if point.error else None, "_"),
-        ):
-            if x and y:
-                axes.plot(
-                    x, y, color=colour, lw=width, alpha=alpha, zorder=5, marker=cap,
-                    markersize=4 * width, markeredgewidth=width,
-                )  # fmt: skip
+    """The 95 % intervals of both numbers; wide ones with caps, off the step line."""
+    if not points:
+        return
+    intervals = [point.interval or (math.nan, math.nan) for point in points]
+    sides = [
+        [point.cost - low for point, (low, _) in zip(points, intervals, strict=True)],
+        [high - point.cost for point, (_, high) in zip(points, intervals, strict=True)],
+    ]
+    axes.errorbar(
+        [point.cost for point in points], [point.height for point in points],
+        xerr=np.abs(sides), yerr=[1.96 * (point.error or math.nan) for point in points],
+        fmt="none", ecolor=colour, elinewidth=width, capsize=2 * width if width > 1 else 0,
+        capthick=width, alpha=alpha, zorder=5 if width > 1 else 2.5,
+    )  # fmt: skip
 
 
-def _scatter(axes: Axes, kind: str, points: Sequence[Point]) -> None:
+def _scatter(
+    axes: Axes, kind: str, points: Sequence[Point], *, links: Mapping[int, str], is_crowd: bool
+) -> None:
     if not points:
         return
     label, marker, size, colour, alpha = _MARKS[kind]
-    is_crowd = len(points) > _CROWD
-    is_hollow = marker in ("v", "s") and not is_crowd
-    axes.scatter(
+    is_hollow = marker != "x" and not is_crowd  # the front alone is filled
+    drawn = axes.scatter(
         [point.cost for point in points], [point.height for point in points],
         s=size / 3 if is_crowd else size, marker=marker, alpha=alpha / 2 if is_crowd else alpha,
         linewidths=0.9 if is_hollow or marker == "x" else 0,
-        facecolors="none" if is_hollow else PALETTE[colour],
+        facecolors=PALETTE["paper" if is_hollow else colour],
         edgecolors=None if marker == "x" else PALETTE[colour],
-        label=f"{label} ({len(points)})", rasterized=len(points) > _RASTER_FROM, zorder=3,
+        label=f"{label} ({len(points)})", rasterized=is_crowd, zorder=3,
     )  # fmt: skip
+    drawn.set_urls([links.get(point.trial) for point in points])
 
 
-def _draw_untrained(axes: Axes, points: Sequence[Point], window: Window) -> None:
+def _draw_untrained(
+    axes: Axes,
+    points: Sequence[Point],
+    window: Window,
+    *,
+    links: Mapping[int, str],
+    is_crowd: bool,
+) -> None:
     """Trials that were refused by their cost alone stand as marks on the horizontal axis."""
     if not points:
         return
-    shown = [point.cost for point in points if window.holds(point.cost)]
+    shown = [point for point in points if window.holds(point.cost)]
     colour = PALETTE["limit"]
-    axes.scatter(
-        shown, [0] * len(shown), transform=axes.get_xaxis_transform(),
+    drawn = axes.scatter(
+        [point.cost for point in shown], [0] * len(shown), transform=axes.get_xaxis_transform(),
         s=20, marker="x", color=colour, linewidths=1.0, zorder=4, clip_on=False,
-        alpha=0.4 if len(shown) > _CROWD else 0.9, rasterized=len(shown) > _RASTER_FROM,
+        alpha=0.4 if is_crowd else 0.9, rasterized=is_crowd,
         label=f"over limit, untrained ({len(points)})",
     )  # fmt: skip
+    drawn.set_urls([links.get(point.trial) for point in shown])
     if len(shown) < len(points):
         axes.annotate(
             f"{len(points) - len(shown)} more →", (1, 0), xycoords="axes fraction",

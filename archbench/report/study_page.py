@@ -1,30 +1,52 @@
 """How is the page of a study put together: one file that needs nothing beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from archbench.analysis.certificate import pixels
 from archbench.analysis.statistics import estimate_text
-from archbench.analysis.study_header import space_typed
 from archbench.analysis.verdict import taken_in_words
-from archbench.command_line import command_line
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
-from archbench.report.finding import page
+from archbench.report.exploration_plot import (
+    LINES,
+    ends_of,
+    history_figure,
+    parallel_columns,
+    parallel_figure,
+)
+from archbench.report.finding import key_list, page
 from archbench.report.findings import front, other_runtimes, retraining
 from archbench.report.findings.importance import what_matters
 from archbench.report.findings.parts import where_time_goes
-from archbench.report.html import Markup, html, one_line
+from archbench.report.findings.standing import Standing
+from archbench.report.html import SCRIPT, Markup, data_block, html, one_line
 from archbench.report.inventory import commands, conditions, outcomes, searched, train_command
-from archbench.report.number import alone, duration, percent, plural
+from archbench.report.meaning import meaning
+from archbench.report.number import alone, duration, percent
 from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
 from archbench.report.summary import Summary
+from archbench.report.trial_data import ACCURACY, COST, STATES, TRIAL, trial_data
 from archbench.study.trial import TrialRecord
 
-TRIALS_SHOWN = 300
+TRIALS_SHOWN = 200
 """Rows of the table of all trials; the study's ``trials.csv`` has them all."""
 
-_STATES = {"pruned": "stopped early", "over_limit": "over the limit"}
+DATA = "trial-data"
+"""The identifier of what the page's script knows of the trials."""
+
+_ELSEWHERE = ("measurement", "digest")  # of a member: told with its design
+_COMMAND = '<div class="code"><pre tabindex="0">{}</pre></div>'
+_COURSE = (
+    "Above each trial with its accuracy, blue: members of the front. Below the hypervolume of the "
+    "front that stood after each trial, by the numbers and in the box of today."
+)
+_PARALLEL = (
+    "Each line is a trial and runs from axis to axis through what was chosen, to its accuracy and "
+    "its cost; blue: members of the front. At each value the lines are spread by the rank of their "
+    f"accuracy, the best rightmost. Of many trials the {LINES} most accurate are drawn."
+)
 _CURVES = (
     "Validation accuracy at each rung of the proxy training, mean over seeds; blue: members of the "
     "front. Lines that still rise or cross at the end say that longer training could change the "
@@ -32,51 +54,55 @@ _CURVES = (
 )
 
 
-def study_page(summary: Summary) -> Markup:
-    """The whole page."""
+def study_page(summary: Summary, *, standing: Standing | None = None, renewed_s: int = 0) -> Markup:
+    """The whole page; one that is served says how the search stands, and renews itself."""
     running = summary.study.counts()["running"]
+    badge = f"{running} running" if running else ""
+    data = trial_data(summary)
+    title = "The front" if summary.front else "What was measured"
+    shown = [_figure(summary), *_members(summary), *_trials(summary), data_block(DATA, data)]
     return page(
         "study",
         name=summary.name,
-        badge=f"{running} running" if running else "",
+        badge=standing.headline() if standing else badge,
         question=str(summary.header.get("question") or ""),
         verdict=summary.study.verdict(),
         is_good=bool(summary.front),
-        key_figures=_key_figures(summary),
-        sections=_sections(summary),
+        sections={
+            "front": (title, shown),
+            "numbers": ("In numbers", [key_list(_key_figures(summary))]),
+        },
+        folded=_folded(summary, data),
         begun=summary.header.get("created"),
+        scripts=("trials.js", SCRIPT),
+        renewed_s=renewed_s if standing is None or standing.is_running else 0,
     )
 
 
-def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
+def _folded(summary: Summary, data: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[Part]]]:
     curves = plot(
         lambda width: curve_figure(summary, width_inches=width),
         title="Learning curves",
         caption=_CURVES,
         prefix="curves-",
+        is_narrow=False,
     )
-    trials = {"trials": ("All trials", _trials(summary))}
-    # Without a front, what was measured is all there is to see.
-    first, last = ({}, trials) if summary.front else (trials, {})
-    members = front.front_table(summary.front, summary=summary) if summary.front else Markup()
-    title = "The front" if summary.front else "What was measured"
     return {
-        "front": (title, [_figure(summary), members]),
-        **first,
         "retrained": ("In full training", _in_full(summary)),
         "runtimes": ("In other runtimes", other_runtimes.parts(summary.study)),
         "designs": ("The designs", _designs(summary)),
         "where": ("Where their time goes", where_time_goes(summary)),
         "baselines": ("Known networks beside them", _baselines(summary)),
         "references": ("Published networks, untrained", _references(summary)),
+        "course": ("How the search went", _course(summary, data)),
+        "choices": ("The choices of all trials", _choices(summary, data)),
         "searched": ("What was searched", searched(summary)),
         "outcomes": ("How the trials ended", outcomes(summary)),
         "insight": ("What matters", what_matters(summary.study.insight)),
         "curves": ("Learning curves", [curves]),
-        **last,
         "conditions": ("Conditions", [conditions(summary)]),
         "commands": ("Commands", commands(summary)),
-        "meaning": ("What the numbers mean", [FactList(_meaning(summary), css="meaning")]),
+        "meaning": ("What the numbers mean", [FactList(meaning(summary), css="meaning")]),
     }
 
 
@@ -110,16 +136,78 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
 def _figure(summary: Summary) -> Part:
     if not summary.points and not summary.references:
         return "No trial has been measured yet, so there is nothing to plot."
+    links = _links(summary)
     return plot(
-        lambda width: pareto_figure(summary, width_inches=width, is_titled=False, is_linked=True),
-        title=f"{summary.name}: proxy accuracy against {summary.cost.label}",
+        lambda width: pareto_figure(summary, width_inches=width, is_titled=False, links=links),
+        title=_alternative(summary),
         caption=_caption(summary),
         tooltips={
-            f"trial-{point.trial}": tooltip(summary, point)
+            links[point.trial].removeprefix("#"): tooltip(summary, point)
             for point in summary.points
-            if point.kind == "front"
+            if point.trial in links
         },
+        data={"columns": [COST, ACCURACY]},
     )
+
+
+def _links(summary: Summary) -> dict[int, str]:
+    """Trial to where the page tells of it: a member its design, others their row."""
+    listed = {record.number: f"#trial-{record.number}" for record in _listed(summary)}
+    few = len(summary.trials) <= len(listed)
+    members = {record.number: f"#design-{record.number}" for record in summary.front}
+    return {**(listed if few else {}), **members}
+
+
+def _alternative(summary: Summary) -> str:
+    """The plot for those who cannot see it."""
+    told = f"{summary.name}: proxy accuracy against {summary.cost.label}, {len(summary.points)} "
+    told += "trials"
+    if not summary.front:
+        return told
+    ends = dict.fromkeys((summary.front[0].number, summary.front[-1].number))
+    points = {point.trial: point for point in summary.points}
+    reach = " to ".join(tooltip(summary, points[number]) for number in ends if number in points)
+    return f"{told}; the front has {len(summary.front)}, {reach}. The table beneath has them all."
+
+
+def _members(summary: Summary) -> list[Part]:
+    """The front, with the command that trains each design."""
+    if not summary.front:
+        return []
+    table = front.front_table(summary.front, summary=summary)
+    rows = [
+        {title: cell for title, cell in row.items() if title not in _ELSEWHERE}
+        | {"command": Cell(train_command(summary, record.number), around=_COMMAND)}
+        for row, record in zip(table.members(), summary.front, strict=True)
+    ]
+    sides = "".join(side for title, side in table.sides().items() if title not in _ELSEWHERE)
+    return [replace(table, rows=rows, align=f"{sides}p", ids=())]
+
+
+def _course(summary: Summary, data: Mapping[str, Any]) -> list[Part]:
+    drawn = plot(
+        lambda width: history_figure(summary, data["columns"], width_inches=width),
+        title="Proxy accuracy and hypervolume, trial by trial",
+        caption=_COURSE,
+        prefix="course-",
+        data={"columns": [TRIAL, ACCURACY]},
+        is_narrow=False,
+    )
+    return [drawn]
+
+
+def _choices(summary: Summary, data: Mapping[str, Any]) -> list[Part]:
+    columns, ranks = data["columns"], data["rank"]
+    shown = parallel_columns(columns)
+    drawn = plot(
+        lambda width: parallel_figure(summary, columns, ranks=ranks, width_inches=width),
+        title="Choices, accuracy and cost of each trial, as parallel coordinates",
+        caption=_PARALLEL,
+        prefix="choices-",
+        data={"columns": shown, "ends": [ends_of(columns[column]) for column in shown]},
+        is_narrow=False,
+    )
+    return [drawn]
 
 
 def _caption(summary: Summary) -> str:
@@ -178,11 +266,16 @@ def _references(summary: Summary) -> list[Part]:
     return [told, ReportTable(rows, align="nrlrr", is_sortable=True)]
 
 
+def _listed(summary: Summary) -> list[TrialRecord]:
+    """The trials of the table, the most accurate first."""
+    return sorted(summary.trials, key=_most_accurate_first)[:TRIALS_SHOWN]
+
+
 def _trials(summary: Summary) -> list[Part]:
     """The trials, the most accurate first; unfolded where there is no front to look at."""
     if not summary.trials:
         return []
-    shown = sorted(summary.trials, key=_most_accurate_first)[:TRIALS_SHOWN]
+    shown = _listed(summary)
     rows = []
     for record in shown:
         origin = f"taken from {record.origin}" if record.origin else ""
@@ -192,7 +285,7 @@ def _trials(summary: Summary) -> list[Part]:
         rows.append(
             {
                 "trial": Cell(record.number, value=record.number),
-                "state": _STATES.get(record.state, record.state),
+                "state": STATES.get(record.state, record.state),
                 "latency, ms, 95 % interval": front.latency_cell(record.latency),
                 **front.precision_cell(record),
                 "proxy accuracy, ± standard error": front.share_cell(record.proxy_accuracy, error),
@@ -209,8 +302,13 @@ def _trials(summary: Summary) -> list[Part]:
         else f"the {len(shown)} most accurate of {count} trials; trials.csv in the study's folder "
         "has all"
     )
-    found = ReportTable(rows, align="ll" + "r" * (len(rows[0]) - 3) + "p", is_sortable=True)
-    return [fold(title, [found], is_open=not summary.front)]
+    found = ReportTable(
+        rows,
+        align="ll" + "r" * (len(rows[0]) - 3) + "p",
+        is_sortable=True,
+        ids=[f"trial-{record.number}" for record in shown],
+    )
+    return [fold(f"All trials: {title}", [found], is_open=not summary.front, name="trials")]
 
 
 def _most_accurate_first(record: TrialRecord) -> tuple[float, float, int]:
@@ -240,78 +338,13 @@ def _design(summary: Summary, record: TrialRecord) -> Markup:
         "taken from": record.origin,
         **{html("<code>{}</code>", axis): to_words(v) for axis, v in record.choices.items()},
     }
+    latency = record.latency
+    if latency and latency.verdict != "stable":
+        facts["measurement of the latency"] = f"{latency.verdict}: {latency.reason}"
     told = [html("<span>{}</span> ", word) for word in words]
     command = Code(train_command(summary, record.number))
     return fold(
         html("<b>Trial {}</b> {}", record.number, told),
         [FactList(facts), Code(to_yaml(record.spec)), command],
         name=f"design-{record.number}",
-    )
-
-
-def _meaning(summary: Summary) -> dict[str, str]:
-    """What each number of the page means, and what it does not say."""
-    corner = summary.study.reference_point() or {}
-    sides = ", ".join(f"{name} {value:.4g}" for name, value in corner.items())
-    proxy, found = summary.proxy, summary.study.certificate
-    size = f" at {pixels(proxy)}" if proxy.get("resolution") else ""
-    what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
-    certify = command_line("archbench", "certify", space_typed(summary.header))
-    return {
-        "Proxy accuracy": "Share of validation images classified rightly after a short training on "
-        f"{what}{size}. It is made to rank designs cheaply and is not your accuracy: not on your "
-        "images, and not after a full training.",
-        "Its standard error": _error(summary),
-        "Certificate of the proxy": f"{found.sentence} (Taken in {found.name}.)"
-        if found
-        else "None was taken: whether this proxy can rank this space is not known. "
-        f"`{certify}` trains a sample for longer and says so.",
-        "Test accuracy": "Accuracy of the proxy training on a held-out split of the data, which no "
-        "trial of the search used. Only members of the front get one, at the end.",
-        "Latency": "Time of one forward pass of the deployed network (batch norm folded, biases "
-        "cached) for one batch, under the conditions above. Networks are timed in turn with a "
-        "calibration network, and the interval covers 95 %. “Disturbed” means that the machine was "
-        "busy meanwhile: the number is kept and marked.",
-        "On the front": _chances(summary),
-        "MACs": "Multiply-accumulates of one image at the target resolution; one multiply and its "
-        "add count as 1. Papers on vision transformers print this same number as FLOPs; tools that "
-        "count multiply and add apart print twice as much.",
-        "Hypervolume": "The share of the box between the reference point and the ideal that the "
-        f"front covers, 0 to 1{f' (reference: {sides})' if sides else ''}. It compares only "
-        "studies of one reference point. The range holds 95 % of what the same designs may cover "
-        "in truth: the best of many short trainings profited from noise, so it may lie below the "
-        "number itself.",
-    }
-
-
-def _error(summary: Summary) -> str:
-    images = summary.proxy.get("num_validation")
-    count = f" of {images:,.0f} images" if images else ""
-    spread = (
-        "Each design was trained once, so how much another seed would change is not known and "
-        "not in it."
-        if summary.proxy.get("seeds") == 1
-        else "The spread over training seeds is in it where a design was trained more than once."
-    )
-    return f"By the size of the validation set{count}: another set would move it so far. {spread}"
-
-
-def _chances(summary: Summary) -> str:
-    doubt = summary.study.front_probabilities
-    noise = ""
-    if doubt.noise_sd is not None:
-        source = (
-            plural(doubt.noise_degrees, "repeated training")
-            if doubt.noise_degrees
-            else "a share of the spread between designs, as none was trained twice"
-        )
-        noise = (
-            f" Two trainings of one design differ by about {100 * doubt.noise_sd:.1f} points "
-            f"(standard deviation, by {source})."
-        )
-    return (
-        "The probability that no other design of this study is both more accurate and cheaper in "
-        "truth. It counts over draws of what the accuracies may be without noise between seeds, "
-        "judged by all designs together, and the latencies within their intervals. It says nothing "
-        f"about designs that were not tried.{noise}"
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from archbench.report import marks
-from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, in_one_path, style
 from archbench.report.html import one_line
 from archbench.report.number import short, with_interval
 from archbench.report.summary import Point, Summary, finite, mean_curve
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _BOTTOM, _GAP, _ROW = 0.8, 0.1, 0.46, 0.07, 0.19  # inches
 _TITLE, _LEGEND_ROW = 0.5, 0.2  # inches
 _DASHED: Any = (0, (5, 3))
-_CURVES_AS_IMAGE = 400  # curves, beyond which they are drawn as an image
+_CURVES_SHOWN, _DOTS = 400, 100  # curves at most; dots, beyond which they are an image
 
 # Cost, name and 95 % interval of a published network.
 _Reference = tuple[float, str, tuple[float, float] | None]
@@ -27,13 +28,17 @@ Curve = tuple[Sequence[int], Sequence[float]]
 
 
 def pareto_figure(
-    summary: Summary, *, width_inches: float = 8.0, is_titled: bool = True, is_linked: bool = False
+    summary: Summary,
+    *,
+    width_inches: float = 8.0,
+    is_titled: bool = True,
+    links: Mapping[int, str] = MappingProxyType({}),
 ) -> Figure:
     """Proxy accuracy against cost: the front, other trials, known networks to hold against them.
 
     Bars are 95 % intervals in both directions: the measured one of a latency, and 1.96 standard
     errors of an accuracy. Text keeps its size, so that a narrow figure suits a phone; a title is
-    name, question and proxy, and a link leads from a point of the front to ``#trial-<number>``.
+    name, question and proxy, and links lead from a trial of a number to an address.
     """
     from matplotlib.figure import Figure
 
@@ -41,7 +46,7 @@ def pareto_figure(
     groups = marks.by_mark(summary.points)
     columns = 5 if width_inches > 6 else 2
     rows = math.ceil((sum(map(bool, groups.values())) + bool(summary.known)) / columns)
-    body = min(4.0, max(2.9, 0.5 * width_inches))
+    body = min(3.6, max(2.9, 0.45 * width_inches))
     strip = _ROW * len(references) + 0.1 + _GAP if references else 0.0
     title = _TITLE if is_titled else 0
     axes_width = width_inches - _LEFT - _RIGHT
@@ -51,7 +56,7 @@ def pareto_figure(
         axes = axes_in_inches(figure, _LEFT, _BOTTOM + strip, axes_width, body)
         window = _scale(axes, summary, references, width_points=72 * axes_width)
         _draw_limit(axes, summary, window, zorder=2)
-        marks.draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
+        marks.draw_trials(axes, groups, window, limit=summary.limit, links=links)
         marks.draw_known(axes, summary.known, window)
         below = axes
         if references:
@@ -67,17 +72,12 @@ def pareto_figure(
 
 
 def tooltip(summary: Summary, point: Point) -> str:
-    """What is said of a point on hovering over it."""
+    """What is said of a point where it is pointed at."""
     share = "" if point.accuracy is None else f"{100 * point.accuracy:.1f} %, "
     low, high = point.interval or (None, None)
     unit = summary.cost.unit
     cost = f"{with_interval(point.cost, low, high)} {unit}" if unit else short(point.cost)
     return f"trial {point.trial}: {share}{cost}"
-
-
-def tick(value: float) -> str:
-    """A cost as it stands at a tick."""
-    return short(value) if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _references(summary: Summary) -> list[_Reference]:
@@ -95,16 +95,9 @@ def _references(summary: Summary) -> list[_Reference]:
 def _scale(
     axes: Axes, summary: Summary, references: Sequence[_Reference], *, width_points: float
 ) -> marks.Window:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
     costs = [cost for cost, *_ in references]
     window = marks.cost_window(summary, costs, width_points=width_points)
-    if window.is_log:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=window.log_steps, numticks=12))
-        axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-    axes.set_xlim(window.low, window.high)
+    marks.show_costs(axes, window)
     marks.show_shares(axes, marks.accuracy_window(summary), chance=summary.chance)
     return window
 
@@ -117,7 +110,7 @@ def _draw_limit(axes: Axes, summary: Summary, window: marks.Window, *, zorder: i
     axes.axvspan(limit, window.high, color=colour, alpha=0.06, lw=0, zorder=0)
     if zorder:  # of the strip of references none is labelled
         axes.annotate(
-            f"limit {tick(limit)} {summary.cost.unit}".rstrip(), (limit, 1),
+            f"limit {marks.tick(limit)} {summary.cost.unit}".rstrip(), (limit, 1),
             xycoords=("data", "axes fraction"), xytext=(4, -4), textcoords="offset points",
             ha="left", va="top", fontsize=8, rotation=90, color=colour,
         )  # fmt: skip
@@ -135,7 +128,7 @@ def _draw_references(
         marker, is_left, beside = "D", place > 0.6, cost
         if not window.holds(own):
             marker = ">" if own > window.high else "<"
-            text = f"{text}, {tick(float(f'{own:.3g}'))} {summary.cost.unit}".rstrip()
+            text = f"{text}, {marks.tick(float(f'{own:.3g}'))} {summary.cost.unit}".rstrip()
         elif interval:
             axes.plot(interval, [row, row], color=colour, lw=1.1)
             beside = interval[0 if is_left else 1]
@@ -218,21 +211,15 @@ def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | Non
 
 
 def _draw_others(axes: Axes, curves: Sequence[Curve]) -> None:
-    from matplotlib.collections import LineCollection
-
-    lines = [list(zip(epochs, shares, strict=True)) for epochs, shares in curves]
-    is_crowd = len(lines) > _CURVES_AS_IMAGE
-    collection = LineCollection(
-        lines, colors=PALETTE["other"], linewidths=0.8, zorder=3, rasterized=is_crowd,
-        alpha=max(0.015, 40 / len(lines)) if is_crowd else 0.5,
+    """Grey lines with a dot at their end; of many every second, third and so on."""
+    shown = curves[:: math.ceil(len(curves) / _CURVES_SHOWN) or 1]
+    lines = [list(zip(epochs, shares, strict=True)) for epochs, shares in shown]
+    axes.plot(*in_one_path(lines), color=PALETTE["other"], lw=0.8, alpha=0.5, zorder=3)
+    ends = [line[-1] for line in lines]
+    axes.scatter(
+        [epoch for epoch, _ in ends], [share for _, share in ends], s=7, zorder=3, linewidths=0,
+        color=PALETTE["other"], alpha=0.7, clip_on=False, rasterized=len(ends) > _DOTS,
     )  # fmt: skip
-    axes.add_collection(collection, autolim=False)
-    if not is_crowd:
-        ends = [line[-1] for line in lines]
-        axes.scatter(
-            [epoch for epoch, _ in ends], [share for _, share in ends], s=7, zorder=3, linewidths=0,
-            color=PALETTE["other"], alpha=0.7, clip_on=False,
-        )  # fmt: skip
 
 
 def _draw_members(axes: Axes, curves: Sequence[tuple[int, Curve]]) -> None:

@@ -32,7 +32,8 @@ def keep(study: StudyReader, **changed: Any) -> int:
 
 def shown(study: StudyReader) -> tuple[str, Page]:
     text = study_page(Summary(study))
-    return text[text.index('<section id="where">') :].split("</section>")[0], read(text)
+    found = text.partition('<details class="section" id="where">')[2]
+    return found.partition('<details class="section"')[0], read(text)
 
 
 def test_without_anything_kept_the_page_says_how(tmp_path: Path) -> None:
