@@ -25,7 +25,7 @@ from archbench.registry import Registry
 REGISTRY = Registry("archbench.cli.commands", "command")
 _SECTIONS = {
     "Search": ("search", "space", "certify", "ablate"),
-    "Read a study": ("report", "pick", "insight", "confirm", "measure"),
+    "Read a study": ("report", "watch", "serve", "pick", "insight", "confirm", "measure"),
     "Train and ship": ("train", "retrain", "weights", "export", "predict"),
     "Measure": ("profile", "compare", "estimate", "models", "doctor"),
 }

@@ -18,9 +18,9 @@ limits: {latency_ms: 8}
 COMMANDS = (
     "ablate", "certify", "compare", "confirm", "doctor", "estimate", "export", "insight", "measure",
     "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
-    "retrain", "search", "space", "space count", "space init", "space list", "space sample",
-    "space schema", "space show", "space validate", "train", "weights", "weights convert",
-    "weights fetch", "weights show",
+    "retrain", "search", "serve", "space", "space count", "space init", "space list",
+    "space sample", "space schema", "space show", "space validate", "train", "watch", "weights",
+    "weights convert", "weights fetch", "weights show",
 )  # fmt: skip
 
 BAD_SPACES = {
