@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from archbench.analysis.importance import Insight
+from archbench.errors import StorageError
 from archbench.report.element import joined
 from archbench.report.findings.importance import told
+from archbench.report.gallery import gallery
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
+from tests.report.browser import read
 
 
 def test_a_study_without_a_front_says_why(run: Run, tmp_path: Path) -> None:
@@ -46,3 +51,22 @@ def test_a_report_is_not_written_through_a_link(run: Run, tmp_path: Path) -> Non
         assert code == 4
         assert "it is a link to" in err
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_a_folder_of_results_gets_a_page_of_all(run: Run, tmp_path: Path) -> None:
+    results = tmp_path / "my results"
+    write_study(results / "toy", trials=8)
+    write_study(results / "other", trials=8)
+    (results / "broken").mkdir()
+    (results / "broken" / "study.db").write_text("no database")
+    run("report", "toy", "--results", str(results))
+    assert run("report", "--results", str(results)).out == f"{results / 'index.html'}\n"
+    seen = read((results / "index.html").read_text())
+    assert sorted(seen.within("h3")) == ["", "broken", "other"], "the third is a link"
+    assert seen.attributes("href")[-1] == "toy/report/report.html"
+    assert "cannot be read" in seen.text
+    told = run("report", "toy", "other", "--results", str(results))
+    assert told.out == f"{results / 'toy-and-other.html'}\n"
+    assert run("report", "toy", "other", "--results", str(results), "--json").code == 2
+    with pytest.raises(StorageError, match="there is no study here"):
+        gallery(tmp_path)

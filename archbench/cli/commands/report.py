@@ -9,7 +9,7 @@ from archbench.errors import StorageError, UsageError
 
 
 @click.command()
-@click.argument("study")
+@click.argument("studies", metavar="[STUDY]...", nargs=-1)
 @click.option(
     "--format",
     "formats",
@@ -20,13 +20,20 @@ from archbench.errors import StorageError, UsageError
 @option.folder("--out", help="Folder of the report; by default report/ in the study's folder.")
 @option.RESULTS
 @option.JSON
-def command(study: str, formats: tuple[str, ...], out: Path | None, results: Path) -> None:
+def command(
+    studies: tuple[str, ...], formats: tuple[str, ...], out: Path | None, results: Path
+) -> None:
     """Write STUDY as a page, plots and tables, and print its front.
 
     STUDY is the folder of a study or its name, or that of an ablation
     or a certificate. It may still be running:
-    the report shows what is there now.
+    the report shows what is there now. Several studies are compared on
+    one page; without any the folder of results gets a page of all.
     """
+    if len(studies) != 1:
+        _write_one_page(studies, out or results, formats=formats, results=results)
+        return
+    (study,) = studies
     from archbench.analysis.ablation import read_ablation
     from archbench.analysis.certificate import read_certificate
     from archbench.analysis.study import open_study
@@ -65,3 +72,28 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
         console.warn(f"the report could not be written beside the study: {error}")
     has_page = any(file.suffix == ".html" for file in files)
     console.tell(front.finding(found, has_page=has_page), files=files)
+
+
+def _write_one_page(
+    studies: tuple[str, ...], folder: Path, *, formats: tuple[str, ...], results: Path
+) -> None:
+    """A page of several studies, or that of all."""
+    from archbench.analysis.study import open_study
+    from archbench.report.comparison_page import comparison_page
+    from archbench.report.finding import write_files
+    from archbench.report.gallery import FILE, gallery
+
+    if formats or console.is_json():
+        raise UsageError(
+            "only a single study has formats and a document",
+            place="--format" if formats else "--json",
+            help="name one study, or leave this out",
+        )
+    if studies:
+        found = [open_study(names.study_path(study, results=results)) for study in studies]
+        name = f"{'-and-'.join(study.path.name for study in found)}.html"
+        page = comparison_page(found)
+    else:
+        name, page = FILE, gallery(results)
+    (file,) = write_files(folder, {name: page.encode()})
+    console.result(str(file))
