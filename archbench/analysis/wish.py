@@ -17,19 +17,26 @@ _WHOLE_FROM = 5.0  # ms, from which a step of one millisecond is a small change
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What somebody needs of a design, see the fields.
+    """What somebody needs of a design.
 
-    >>> Wish(limits={"latency_ms": 2.0}).sure
-    0.9
+    Args:
+        limits: The most that each cost may be; the most accurate design within them is wanted.
+        accuracy: The least accuracy, in full training of designs that had one; then the cheapest
+            design is wanted.
+        is_knee: Whether the point is wanted from which on more cost buys least.
+        sure: How probable it must be that limits and accuracy are kept.
+        precision: Of a study that has int8, too; None for any.
+
+    Examples:
+        >>> Wish(limits={"latency_ms": 2.0}).sure
+        0.9
     """
 
-    # cost to the most that it may be; the most accurate within is wanted
     limits: Mapping[str, float] = field(default_factory=dict)
-    # the least accuracy, in full training of designs that had one; then the cheapest is wanted
     accuracy: float | None = None
-    is_knee: bool = False  # whether the point is wanted from which on more cost buys least
-    sure: float = SURE  # how probable it must be that limits and accuracy are kept
-    precision: str | None = None  # of a study that has int8: any where None
+    is_knee: bool = False
+    sure: float = SURE
+    precision: str | None = None
 
     @property
     def is_by_accuracy(self) -> bool:

@@ -109,32 +109,38 @@ def train_network(
     """Trains one network, keeps its weights, and tests the best of them once at the end.
 
     The same call goes on with an interrupted training in the same folder, bit for bit on the CPU.
-    ``written`` is a published name, a spec or a plain document; its classes become the data's.
-    ``data`` is a name, a ``DataSet`` or a torch Dataset, see ``archbench.search``.
-    ``folder`` gets ``training.json``, ``checkpoint.safetensors`` after each epoch,
-    ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
+    A full recipe trains in all the processes that torchrun started; the first one writes, tells
+    and tests.
 
-    The ``recipe`` is ``short``, that of searches with their loop, 30 epochs of batches of 32; or a
-    full one: a name (``levit``, ``cvt``, ``deit``, ``scratch``, ``finetune``), a YAML file or a
-    ``FullRecipe``, whose epochs and batch are its own by default. ``settings`` are texts
-    ``recipe.FIELD=VALUE``.
-    A full recipe reads images from their files, in so many ``workers``, and trains in all the
-    processes that torchrun started; the first one writes, tells and tests.
-
-    ``weights`` is a file to begin with: its position tables are interpolated where the resolution
-    is another, and where its classes are others than the data's the classifier begins anew.
-    ``resolution`` is the network's own, where that is square, by default; at another, ``stem`` is
-    what becomes of the first embed, see ``archbench.models.proxy``: ``keep_grid`` by default, and
-    ``as_is`` with ``weights``. ``seed`` is that of weights, order and augmentation. ``on_note`` is
-    told first what should be known of the data.
-
-    With a ``teacher`` it learns also from the answers of that network: ``convolutional``, for the
-    short recipe, is a plain one that is trained on the same data first; for full ones see
-    ``archbench.evaluate.given_teacher``. ``download`` is whether missing data may be fetched from
-    its home. ``on_point`` is told each point when its checkpoint is durable; False ends the
-    training there, and nothing is tested. Beside that of an epoch there is a checkpoint within,
-    every ``checkpoint_every_s`` seconds or later. ``on_progress`` is told the steps done and those
-    in all.
+    Args:
+        written: A published name, a spec or a plain document; its classes become the data's.
+        data: A name, a ``DataSet`` or a torch Dataset, see ``archbench.search``.
+        folder: Gets ``training.json``, ``checkpoint.safetensors`` after each epoch,
+            ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
+        recipe: ``short``, that of searches with their loop, 30 epochs of batches of 32; or a full
+            one: a name (``levit``, ``cvt``, ``deit``, ``scratch``, ``finetune``), a YAML file or a
+            ``FullRecipe``, whose epochs and batch are its own by default.
+        settings: Texts ``recipe.FIELD=VALUE``.
+        epochs: In place of the recipe's.
+        resolution: By default the network's own, where that is square.
+        stem: What becomes of the first embed at another resolution, see
+            ``archbench.models.proxy``: ``keep_grid`` by default, and ``as_is`` with ``weights``.
+        seed: Of weights, order and augmentation.
+        device: ``cpu`` or ``cuda``.
+        batch: Images of a step, of all processes together, in place of the recipe's.
+        teacher: A network from whose answers it learns, too: ``convolutional``, for the short
+            recipe, is a plain one that is trained on the same data first; for full ones see
+            ``archbench.evaluate.given_teacher``.
+        weights: A file to begin with. Its position tables are interpolated where the resolution is
+            another; where its classes are others than the data's, the classifier begins anew.
+        workers: Processes that read the images of a full recipe from their files.
+        checkpoint_every_s: Seconds, or more, between checkpoints within an epoch.
+        download: Fetch missing data from their home.
+        on_point: Is told each point when its checkpoint is durable; False ends the training there,
+            and nothing is tested.
+        on_progress: Is told the steps done and those in all.
+        on_note: Is told first what should be known of the data.
+        on_data: Is told how far the images are prepared.
 
     Raises:
         UsageError: The folder holds another training, or an argument cannot be taken.

@@ -171,12 +171,13 @@ def build(
     The number of classes and the resolution, a side or height and width in pixels, are its own by
     default. Without a seed of the initial weights, PyTorch's global generator goes on.
 
-    >>> build("levit_128s", num_classes=10).spec.num_classes
-    10
-
     Raises:
         UsageError: No published network has this name, or it is no network.
         SpecError: The network is illegal.
+
+    Examples:
+        >>> build("levit_128s", num_classes=10).spec.num_classes
+        10
     """
     spec = as_spec(written, num_classes=num_classes, resolution=resolution)
     if seed is None:

@@ -57,34 +57,40 @@ def search(
 ) -> StudyReader | None:
     """Searches a space for the front of accuracy and cost, and gives the study.
 
-    The space is a file, a shipped name, a document (a dict) or a ``SearchSpace``; ``data`` a name,
-    a ``DataSet`` or a torch Dataset, whose images the cache keeps for the workers; ``sampler`` a
-    name, or a class or an object of Optuna's kind, which proposes as it stands, so that a study
-    that is resumed with it may propose others; ``pruner`` a name, or an object with ``ASKS`` and
-    ``judge``.
-
     Each candidate is counted, timed on the target, held against the limits and trained on the
-    proxy, in child processes; and before them the known networks that the space's ``baselines``
-    name. All that is known of a trial is stored as it comes, so the search may be killed at any
-    moment and resumed. Ctrl-C parks it.
+    proxy, in child processes. Before them the known networks are timed and trained that the
+    space's ``baselines`` name. All that is known of a trial is stored as it comes, so the search
+    may be killed at any moment and resumed. Ctrl-C parks it.
 
-    What is not said is as the space says, and the study is named after it; ``resume`` goes on with
-    the study of the name in the folder ``results``, and ``retry_failed`` runs its trials again that
-    failed by a crash or a timeout. The ``seed`` is of proposals and trainings.
-    ``trials`` are those that the study shall have, those before it was resumed and those stopped
-    early included. In their place may stand ``epochs``: trained in all, after which no trial is
-    begun, so that what is not spent on hopeless candidates goes to others. After ``time_limit_s``
-    seconds of this run no trial is begun; those that run end. Where there are ``hours``, a new
-    search is planned to take about as long: see ``archbench.search.planning``. By default there is
-    a worker, a trial at a time, for each group of cores of the target's threads. The pruner
-    ``none`` stops nothing.
-
-    Missing data are fetched from their home only where ``download``. ``confirm_budget`` is ``20%``
-    of the search's time, or a time such as ``10m``, that may be spent on training uncertain
-    candidates again. By default a certificate of the proxy comes first where the search is many
-    times as long. A dry run stops before the first trial, stores nothing and gives None. The
-    earlier studies of ``start_from`` are only read: their trials count as done where network and
-    conditions are the same, and else say where to start.
+    Args:
+        space: A file, a shipped name, a document (a dict) or a ``SearchSpace``. What no other
+            argument says is as the space says.
+        trials: How many the study shall have, those before it was resumed and those stopped early
+            included.
+        epochs: Epochs trained in all after which no trial is begun, so that what is not spent on
+            hopeless candidates goes to others.
+        time_limit_s: Seconds of this run after which no trial is begun; those that run end.
+        hours: About how long a new search shall take; it is planned, see
+            ``archbench.search.planning``.
+        name: Of the study, by default the space's.
+        results: The folder of the study's folder.
+        resume: Go on with the study of this name.
+        retry_failed: When it is resumed, run trials again that failed by a crash or a timeout.
+        data: A name, a ``DataSet`` or a torch Dataset, whose images the cache keeps for workers.
+        workers: Trials at a time, by default one for each group of cores of the target's threads.
+        seed: Of proposals and trainings.
+        sampler: A name, or a class or an object of Optuna's kind. An object proposes as it
+            stands, so a study that is resumed with it may propose others.
+        pruner: A name, or an object with ``ASKS`` and ``judge``; ``none`` stops nothing.
+        download: Fetch missing data from their home.
+        confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
+            on training uncertain candidates again.
+        certify: Begin with a certificate of the proxy; by default where the search is many times
+            as long.
+        dry_run: Stop before the first trial, store nothing and give None.
+        start_from: Earlier studies, which are only read. Their trials count as done where network
+            and conditions are the same, and else say where to start.
+        on_event: Is told what happens, see ``archbench.events``.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.

@@ -74,10 +74,6 @@ class DeadChoice:
 class SearchSpace(Selection):
     """Networks to choose from, and the conditions under which they are compared.
 
-    >>> text = '{base: levit_128s, axes: {"stages[0].dim": [96, 128]}}'
-    >>> SearchSpace(text, source="small.yaml").size()
-    2
-
     ``source`` is the file of the text, for messages; its stem is the name of the space, and of its
     candidates, where none is given. Overrides are texts ``PATH=VALUE``: a section's key, a place of
     the base, or an axis; they are written at the end of ``text``, which makes this space again.
@@ -91,6 +87,11 @@ class SearchSpace(Selection):
     Raises:
         SpaceError: The space cannot be searched as written, with file, line and column; so is a
             value that is never legal.
+
+    Examples:
+        >>> text = '{base: levit_128s, axes: {"stages[0].dim": [96, 128]}}'
+        >>> SearchSpace(text, source="small.yaml").size()
+        2
     """
 
     target: TargetSection

@@ -64,10 +64,11 @@ class CostAwareSampler(BaseSampler):
         UsageError: An argument is not what it may be. What only a study can tell is checked before
             its next trial is evaluated, and what ``cost`` gives as soon as it can be asked.
 
-    >>> study = optuna.create_study(
-    ...     directions=["maximize", "minimize"],
-    ...     sampler=CostAwareSampler(cost=lambda params: [params["width"] ** 2], seed=0),
-    ... )
+    Examples:
+        >>> study = optuna.create_study(
+        ...     directions=["maximize", "minimize"],
+        ...     sampler=CostAwareSampler(cost=lambda params: [params["width"] ** 2], seed=0),
+        ... )
     """
 
     _memory: MutableMapping[Any, Any]
