@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 import archbench as package
 from archbench.cli.main import archbench
 from archbench.errors import ArchbenchError
+from docs import pages
 from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +29,7 @@ TEXTS = tuple(
         ROOT / "results" / "README.md",
     )
 )
+PAGES = pages.pages(ROOT)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -75,7 +78,7 @@ def _parse(words: list[str]) -> None:
     assert not rest, f"left over: {rest}"
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", PAGES)
 def test_every_relative_link_points_to_something(name: str) -> None:
     for target in LINK.findall(_prose(_text(name))):
         if target.startswith(("http://", "https://")):
@@ -154,6 +157,31 @@ def test_python_in_texts_compiles_and_calls_what_there_is(name: str) -> None:
             compile(code, name, "exec")
             for used in re.findall(r"\barchbench\.(\w+)", code):
                 assert hasattr(package, used), used
+
+
+def _navigation(entry: Any) -> Iterator[str]:
+    """The paths of all pages below an entry of the manual's navigation."""
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for inner in entry.values() if isinstance(entry, dict) else entry:
+            yield from _navigation(inner)
+
+
+def test_navigation_has_every_page_once() -> None:
+    assert sorted(_navigation(yaml.safe_load(_text("mkdocs.yml"))["nav"])) == PAGES
+
+
+def test_manual_has_every_public_name() -> None:
+    found = re.findall(r"^::: archbench\.([\w.]+)$", _text("docs/api.md"), re.MULTILINE)
+    names = {name.rpartition(".")[2] for name in found}
+    assert names == {*package.__all__} - {"__version__"}
+
+
+def test_manual_has_every_option() -> None:
+    text = "\n".join(pages.every_command())
+    assert "### archbench weights convert\n" in text
+    assert "| `--recipe NAME|FILE` |" in text.partition("\n## archbench train\n")[2]
 
 
 def test_every_page_is_in_the_index() -> None:
