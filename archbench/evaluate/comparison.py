@@ -72,14 +72,15 @@ def compare(
 ) -> Compared:
     """The ratio of the times of each pair of networks, all timed in shared rounds of one process.
 
-    Networks are given and conditions asked for as in `archbench.profile`; the first one is the
-    reference, and one may come twice. Each takes ``budget_s`` seconds, where the intervals are not
+    Networks are given and conditions asked for as in `archbench.profile`, so that each sees images
+    of its own resolution where none is asked for; the first one is the reference, and one may come
+    twice. Each takes ``budget_s`` seconds, where the intervals are not
     narrow before; ``against`` are stored measurements by name, or the file of a result that
     ``archbench compare --save`` kept. For int8 networks are calibrated on images of ``data``.
 
     Raises:
-        UsageError: There is nothing to compare, a name is unknown, resolutions differ, or int8 is
-            asked for without data.
+        UsageError: There is nothing to compare, a name is unknown, or int8 is asked for without
+            data.
         IncomparableError: What is stored was taken elsewhere or under other conditions.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
@@ -90,20 +91,21 @@ def compare(
     if len(wanted) < (1 if stored else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")
     networks = [opened(written, resolution=resolution) for written in wanted]
+    height, width = networks[0].resolution
     conditions = Conditions(
         device=device,
         backend=backend,
         precision=precision,
         batch=batch,
-        resolution=_common_resolution(networks),
+        resolution=(height, width),
         threads=threads,
     )
-    environment, names = capture_environment(), _names(networks)
-    matched = _matched(names, stored, conditions=conditions, environment=environment)
+    environment, named = capture_environment(), dict(zip(_names(networks), networks, strict=True))
+    matched = _matched(named, stored, conditions=conditions, environment=environment)
     target = calibrated(
         conditions, environment=environment, images=images_of(data), on_progress=on_progress
     )
-    forms = {name: target.form(entry) for name, entry in zip(names, networks, strict=True)}
+    forms = {name: target.form(entry) for name, entry in named.items()}
     measured = target.measure_together(
         forms, budget_s=budget_s, together=WANTED_HALF_WIDTH, on_progress=on_progress
     )
@@ -162,18 +164,6 @@ def read_stored(path: str | Path) -> dict[str, Measurement]:
         raise StorageError(message, place=str(path), help=help_) from error
 
 
-def _common_resolution(networks: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
-    found = {(entry.resolution[0], entry.resolution[1]) for entry in networks}
-    if len(found) > 1:
-        sides = ", ".join(f"{height}x{width}" for height, width in sorted(found))
-        raise UsageError(
-            f"networks for images of {sides} do different work",
-            place="compare",
-            help="say at which size to compare them: --resolution 224",
-        )
-    return found.pop()
-
-
 def _names(networks: Sequence[ArchSpec | Foreign]) -> list[str]:
     """One for each, as ``levit_128s`` and ``levit_128s (2)``."""
     names: list[str] = []
@@ -185,25 +175,26 @@ def _names(networks: Sequence[ArchSpec | Foreign]) -> list[str]:
 
 
 def _matched(
-    names: Sequence[str],
+    networks: Mapping[str, ArchSpec | Foreign],
     stored: Mapping[str, Measurement],
     *,
     conditions: Conditions,
     environment: Environment,
 ) -> dict[str, Measurement]:
     """The stored latency of each network that has one, refused where it is another quantity."""
-    found = {name: stored[name] for name in names if name in stored}
+    found = {name: stored[name] for name in networks if name in stored}
     if stored and not found:
         raise UsageError(
-            f"the stored result holds none of {', '.join(names)}",
+            f"the stored result holds none of {', '.join(networks)}",
             place="--against",
             help=f"it holds {', '.join(stored)}",
         )
     for name, latency in found.items():
         # Which precision it really is shows when it runs; it is compared then.
-        conditions = replace(conditions, precision=latency.conditions.precision)
+        precision, (height, width) = latency.conditions.precision, networks[name].resolution
+        own = replace(conditions, precision=precision, resolution=(height, width))
         for what, mine, theirs in (
-            ("conditions", str(conditions), str(latency.conditions)),
+            ("conditions", str(own), str(latency.conditions)),
             ("environment", environment.id, latency.environment_id),
         ):
             if mine != theirs:

@@ -157,7 +157,7 @@ class Target:
         alone: Alone = nullcontext,
         on_progress: Progress | None = None,
     ) -> dict[str, Measurement]:
-        """The latency of several, timed in turn with one another where resolutions agree.
+        """The latency of several, each at its own resolution, timed in turn with one another.
 
         They have the weights of files, or fresh ones. Each takes so many seconds, where the machine
         does not settle before; ``together`` is that of ``measure_latency``.
@@ -166,23 +166,30 @@ class Target:
             SpecError: One is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        found: dict[str, Measurement] = {}
         has_peak = "peak_memory_bytes" in self.details
-        for height, width in sorted({tuple(spec.resolution) for spec in specs.values()}):
-            alike = {n: spec for n, spec in specs.items() if spec.resolution == (height, width)}
-            here = replace(self, conditions=replace(self.conditions, resolution=(height, width)))
-            networks = _networks(alike, target=here, weights=weights or {})
-            with here.bench(on_progress=on_progress) as bench, alone():
-                measured = measure_latency(
-                    networks,
-                    bench=bench,
-                    budget_s=budget_s * len(alike),
-                    together=together,
-                    images=here.calibration_batches(),
-                )
-            for name, network in networks.items():
-                found[name] = _detailed(measured[name], network, has_peak=has_peak)
-        return {name: found[name] for name in specs}
+        networks = _networks(specs, target=self, weights=weights or {})
+        own = {name: self._conditions_of(spec) for name, spec in specs.items()}
+        images = {
+            one: replace(self, conditions=one).calibration_batches() for one in {*own.values()}
+        }
+        with self.bench(on_progress=on_progress) as bench, alone():
+            measured = measure_latency(
+                networks,
+                bench=bench,
+                budget_s=budget_s * len(networks),
+                together=together,
+                conditions=own,
+                images={name: images[one] for name, one in own.items()},
+            )
+        return {
+            name: _detailed(measured[name], network, has_peak=has_peak)
+            for name, network in networks.items()
+        }
+
+    def _conditions_of(self, spec: ArchSpec | Foreign) -> Conditions:
+        """The conditions at the resolution of a network."""
+        height, width = spec.resolution
+        return replace(self.conditions, resolution=(height, width))
 
     def calibration_batches(self) -> list[Tensor]:
         """Training images on which int8 is calibrated, enlarged, for a latency; else none.

@@ -7,6 +7,7 @@ import pytest
 
 from archbench.errors import IncomparableError, StorageError, UsageError
 from archbench.evaluate.comparison import Compared, compare, read_stored, save
+from archbench.report.findings.speed import comparison
 from tests.evaluate.toy import SPEC
 
 
@@ -54,9 +55,23 @@ def test_a_kept_result_without_these_networks_is_refused(twice: Compared) -> Non
         compare([SPEC], budget_s=0.5, against={"x": latency, "y": latency})
 
 
-def test_networks_of_other_resolutions_are_refused() -> None:
-    with pytest.raises(UsageError, match="images of 16x16, 224x224 do different work"):
-        compare([SPEC, "levit_128s"])
+def test_networks_are_compared_each_at_its_own_resolution() -> None:
+    larger = {**SPEC, "name": "larger", "resolution": 64}
+    found = compare([SPEC, larger], budget_s=0.5)
+    sides = [latency.conditions.resolution for latency in found.latencies.values()]
+    assert sides == [(16, 16), (64, 64)]
+    (pair,) = found.pairs
+    assert (pair.rounds >= 5, pair.outcome) == (True, "slower")
+    text = comparison(found.document()).text()
+    assert "batch 1, each network at its own resolution" in text
+    assert [line.split()[:2] for line in text.split("\n")[4:6]] == [
+        ["toy", "16x16"],
+        ["larger", "64x64"],
+    ]
+    assert "larger is " in text
+    assert "do different work" in text
+    kept = compare([larger], budget_s=0.5, against=found.latencies)
+    assert [pair.second for pair in kept.stored] == ["larger"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": "other/1"}'])

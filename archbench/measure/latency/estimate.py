@@ -172,16 +172,17 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
 
     Each round's two passes share the state of the machine, so this is far sharper than a
     comparison of the two values. Neighbouring rounds may resemble one another, and where the
-    networks lie in memory counts. The first is the
-    reference, and the second is judged.
+    networks lie in memory counts. The first is the reference, and the second is judged, each at its
+    own resolution.
 
     Raises:
-        IncomparableError: Conditions or environment differ.
+        IncomparableError: Other conditions or the environment differ.
     """
     found = _unknown(names, first, second)
     if first.value is None or second.value is None:
         return found
-    first.ratio_to(second)  # refuses other conditions
+    alike = replace(second.conditions, resolution=first.conditions.resolution)
+    first.ratio_to(replace(second, conditions=alike))  # refuses other conditions
     rounds = min(len(first.samples), len(second.samples))
     if rounds < NEEDED_FORWARDS:
         return replace(found, reason=f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")

@@ -9,6 +9,7 @@ processes differ by somewhat more, see benchmarks/latency_trust.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from archbench.measure.latency.rounds import (
     run_rounds,
     warm_up,
 )
-from archbench.study.measurement import Measurement, Verdict
+from archbench.study.measurement import Conditions, Measurement, Verdict
 
 # Of the budget, for all candidates together and for all calibrators together.
 _WARM_UP_SHARE = 0.125
@@ -44,15 +45,17 @@ def measure_latency(
     budget_s: float = 10.0,
     together: float | None = None,
     gpu: GpuWatch | None = None,
-    images: Sequence[Tensor] = (),
+    conditions: Mapping[str, Conditions] = MappingProxyType({}),
+    images: Mapping[str, Sequence[Tensor]] = MappingProxyType({}),
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
 
     Networks are in the form that is to be timed, or ready to be run, and stay as they are. One that
     raises or returns what is not finite gets the verdict ``incomplete`` and the reason, and the
     others go on. A disturbed one is timed once more while the budget lasts, which its details say.
-    The bench's conditions hold but for the precision: a result has the one that ran. For int8 they
-    are calibrated on ``images``, batches (B, 3, H, W) of the conditions' shape.
+    The bench's conditions hold, or for those of some names ``conditions`` of their own, which have
+    another batch or resolution. A result has the precision that ran. For int8 networks are
+    calibrated on ``images``, batches (B, 3, H, W) of their conditions' shape.
 
     The budget is for all networks together, constants apart, and by the clock that counts, so that
     on one CPU thread a loaded machine only makes it longer. The measurement stops earlier when
@@ -71,21 +74,25 @@ def measure_latency(
         UsageError: A backend or precision that cannot be.
         MissingError: This machine lacks what the backend needs.
     """
-    conditions = bench.conditions
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
-    example = images[0] if images else noise
-    watch = gpu or gpu_watch(conditions.device)
-    session = _Session(bench=bench, together=together, gpu=watch)
+    watch = gpu or gpu_watch(bench.conditions.device)
+    own = {name: conditions.get(name, bench.conditions) for name in networks}
+    session = _Session(bench=bench, conditions=own, together=together, gpu=watch)
     for name, network in networks.items():
         with session.faults_of(name):
             session.networks[name] = (
                 network
                 if isinstance(network, Runnable)
-                else prepared(network, example, conditions=conditions, images=images or None)
+                else _prepared(network, conditions=own[name], images=images.get(name, ()))
             )
     session.run(budget_s=budget_s, share=1 / max(1, len(networks)))
     return {name: session.measurement(name) for name in networks}
+
+
+def _prepared(network: nn.Module, *, conditions: Conditions, images: Sequence[Tensor]) -> Runnable:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+    example = images[0] if images else noise
+    return prepared(network, example, conditions=conditions, images=images or None)
 
 
 @dataclass(kw_only=True)
@@ -93,6 +100,7 @@ class _Session:
     """One measurement of several networks, by name; a network with a fault takes no part."""
 
     bench: CalibratedBench
+    conditions: Mapping[str, Conditions]
     together: float | None
     gpu: GpuWatch | None
     networks: dict[str, Runnable] = field(default_factory=dict)
@@ -212,7 +220,7 @@ class _Session:
             value=value,
             low=low,
             high=high,
-            conditions=replace(bench.conditions, precision=precision),
+            conditions=replace(self.conditions[name], precision=precision),
             environment_id=bench.environment.id,
             verdict=verdict,
             reason=reason,
@@ -228,7 +236,7 @@ class _Session:
             "wall_p95_ms": quantile(walls_ms, 0.95),
             "forwards": len(best.timings),
             "placement_rounds": best.placement_rounds,
-            "images_per_second": bench.conditions.batch / value * 1e3,
+            "images_per_second": self.conditions[name].batch / value * 1e3,
             "calibrator": _in_words(best.references),
             "calibration_ms": bench.mean_ms(best.calibration),
             "calibration_constant_ms": calibration.constant_ms(best.references),

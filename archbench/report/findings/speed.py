@@ -20,6 +20,10 @@ _STAYED = (
     "each network lay in one place of memory, which alone makes up to 1 % of difference: more "
     "--seconds, or the backend eager, compare them in several places"
 )
+_APART = (
+    "networks that see images of different sizes do different work; --resolution 224 compares them "
+    "at one"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +65,17 @@ class Limit:
 def comparison(document: Mapping[str, Any]) -> Finding:
     """A comparison document: times, then one sentence for each pair."""
     taken = [(entry["name"], entry["latency"]) for entry in document["networks"]]
+    sides = [side(found["conditions"]["resolution"]) for _, found in taken]
+    is_apart = len(set(sides)) > 1
     rows = [
         {
             "network": name,
+            **({"px": own} if is_apart else {}),
             "ms (95 % interval)": with_interval(found["value"], found["low"], found["high"]),
             "passes": len(found["samples"]),
             "verdict": found["verdict"],
         }
-        for name, found in taken
+        for (name, found), own in zip(taken, sides, strict=True)
     ]
     conditions = taken[0][1]["conditions"]
     stayed = any(
@@ -76,11 +83,11 @@ def comparison(document: Mapping[str, Any]) -> Finding:
     )
     parts: list[Part] = [
         f"on {runs_text(conditions)}, batch {conditions['batch']}, "
-        f"{side(conditions['resolution'])} px",
-        ReportTable(rows, align="lrrl"),
+        + ("each network at its own resolution" if is_apart else f"{sides[0]} px"),
+        ReportTable(rows, align="lrrrl" if is_apart else "lrrl"),
         Lines([f"{n} is {f['verdict']}: {f['reason']}" for n, f in taken if f["reason"]]),
         Lines([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
-        Lines([_STAYED] if stayed else []),
+        Lines([stayed and _STAYED, is_apart and _APART]),
     ]
     return Finding(document, parts)
 
