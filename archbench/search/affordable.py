@@ -10,6 +10,7 @@ HANDFUL = 5
 """Trials that a search has to hold: of fewer there is nothing to choose."""
 
 _SLOWEST = 3.0  # times the mean trial
+_CHOSEN_SHARE, _NAMED_SHARE = 0.2, 0.5  # of the search's time, that known networks may take
 
 
 def require_time(settings: Settings, *, seconds: float, workers: int, num_train: int) -> str:
@@ -36,6 +37,38 @@ def require_time(settings: Settings, *, seconds: float, workers: int, num_train:
         f"a trial takes about {in_minutes(seconds)}, {why}",
         place=settings.space.name,
         help=f"one of these does: {'; '.join(ways)}",
+    )
+
+
+def baseline_seconds(settings: Settings, *, each_s: float) -> float:
+    """Seconds of a search that known networks may take, where ``each_s`` are those of a trial.
+
+    Those that the space names have half of the time limit; without one they take what they take.
+    """
+    limit_s = settings.search.time_limit_s or math.inf
+    if settings.space.baselines is not None:
+        return _NAMED_SHARE * limit_s
+    return _CHOSEN_SHARE * min(limit_s, each_s * settings.expected_trials)
+
+
+def require_baseline_time(settings: Settings, *, each_s: float) -> None:
+    """Nothing, when the known networks that a space names leave its trials half of the time.
+
+    Raises:
+        UsageError: They take more; the help says what would do.
+    """
+    names, limit_s = settings.space.baselines or (), settings.search.time_limit_s
+    most_s, needed_s = baseline_seconds(settings, each_s=each_s), each_s * len(names)
+    if limit_s is None or needed_s <= most_s:
+        return
+    longer, hours = needed_s / most_s, settings.search.hours
+    more = f"--time {math.ceil(longer * limit_s / 60)}m" if hours is None else "more --hours"
+    raise UsageError(
+        f"the {len(names)} known networks take about {in_minutes(needed_s)}, more than half of the "
+        f"{in_minutes(limit_s)} that there are",
+        place=f"{settings.space.name}: baselines",
+        help=f"one of these does: name {int(most_s / each_s)} of them; more time, {more}; none, "
+        "--set 'baselines=[]'",
     )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from archbench.analysis.baseline import BASELINES
 from archbench.errors import ArchbenchError, UsageError
 from archbench.models import ArchSpec, as_spec, count
+from archbench.search.affordable import baseline_seconds
 from archbench.search.context import StudyContext
 from archbench.search.jobs import Document, Note, RungReached, TrainJob, TrialJob, time_each
-from archbench.search.preparation import BASELINE_SHARE, prepared
 from archbench.search.preparation_jobs import count_built
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
 from archbench.space import InfeasibleError, choices_for
@@ -28,6 +28,7 @@ _CLASSICS = (
 )
 """Published networks among which is chosen where a space names none."""
 
+_TIME_OVER = "left out: the time for known networks is over"
 _MOST = 3
 _TIMED = 5
 _SLACK = 4.0  # times the least and the most MACs of candidates: latency does not follow MACs
@@ -67,8 +68,8 @@ def train_baselines(context: StudyContext) -> None:
 class Baselines(Jobs):
     """The known networks that are still to be timed and trained, as trials are.
 
-    Where the space names none they take at most a fifth of the search's time; what does not fit is
-    left out. A training that was cut off goes on from its checkpoint.
+    They take at most a fifth of the search's time, and those that the space names half of its time
+    limit; what does not fit is left out. A training that was cut off goes on from its checkpoint.
     """
 
     def __init__(self, context: StudyContext) -> None:
@@ -80,8 +81,7 @@ class Baselines(Jobs):
             if entry["digest"] is None and entry["state"] == "running"
         )
         self._started: dict[int, float] = {}
-        is_named = context.settings.space.baselines is not None
-        self._budget_s = math.inf if is_named else budget_seconds(context)
+        self._budget_s = budget_seconds(context)
 
     def next_job(self) -> TrialJob | None:
         """The next network that fits."""
@@ -89,8 +89,7 @@ class Baselines(Jobs):
             number = self._waiting.popleft()
             if self._fits(number):
                 return self._job(number)
-            least = f"known networks take at most {100 * BASELINE_SHARE:.0f} % of the search's time"
-            self._end(number, state="pruned", reason=f"left out: {least}")
+            self._end(number, state="pruned", reason=_TIME_OVER)
         return None
 
     def restarted(self, job: Job) -> Job:
@@ -185,9 +184,9 @@ class Baselines(Jobs):
 
 
 def budget_seconds(context: StudyContext) -> float:
-    """Seconds of all workers that known networks which nobody named may take."""
-    expected = prepared(context, done=0).expected_seconds
-    return BASELINE_SHARE * expected * context.workers
+    """Seconds of all workers that known networks may take."""
+    each_s = context.header["trial_seconds"] / context.workers
+    return context.workers * baseline_seconds(context.settings, each_s=each_s)
 
 
 def _entry(context: StudyContext, name: str) -> dict[str, Any]:

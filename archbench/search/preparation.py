@@ -23,7 +23,7 @@ from archbench.evaluate.target import Target
 from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
 from archbench.search import events
-from archbench.search.affordable import require_time
+from archbench.search.affordable import baseline_seconds, require_baseline_time, require_time
 from archbench.search.backend_choice import choose_backend
 from archbench.search.context import StudyContext
 from archbench.search.data_facts import known_data, prepared_data, teacher_facts
@@ -54,9 +54,6 @@ _PRICED = 3
 _TIMED = 5  # of which the fastest and the slowest are the anchors
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
-
-BASELINE_SHARE = 0.2
-"""Of the search's time, that known networks which nobody named may take."""
 
 
 def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
@@ -103,6 +100,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
     workers = context.workers
     if told := require_time(settings, seconds=seconds, workers=workers, num_train=num_train):
         context.warn(told)
+    require_baseline_time(settings, each_s=seconds / workers)
     header = _header(settings, environment=context.environment) | {
         "feasible_share": share.value,
         "feasible_low": share.low,
@@ -201,11 +199,11 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
     """What is told before the first trial."""
     settings, header = context.settings, context.header
     trials, limit_s = settings.expected_trials, settings.search.time_limit_s
+    each_s = header["trial_seconds"] / context.workers
+    names, beside_s = _baselines(context, each_s=each_s)
     if limit_s is not None:
-        within = math.ceil(limit_s / header["trial_seconds"] * context.workers)
+        within = math.ceil(max(0.0, limit_s - beside_s) / each_s)
         trials = min(trials, done + within)
-    expected_s = header["trial_seconds"] * max(0, trials - done) / context.workers
-    names, beside_s = _baselines(context, expected_s=expected_s)
     return events.Prepared(
         name=settings.name,
         path=settings.path,
@@ -213,7 +211,7 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         trials=trials,
         trials_done=done,
         workers=context.workers,
-        expected_seconds=expected_s,
+        expected_seconds=each_s * max(0, trials - done),
         baselines=names,
         baseline_seconds=beside_s,
         sources=sources,
@@ -222,20 +220,20 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
     )
 
 
-def _baselines(context: StudyContext, *, expected_s: float) -> tuple[tuple[str, ...] | None, float]:
+def _baselines(context: StudyContext, *, each_s: float) -> tuple[tuple[str, ...] | None, float]:
     """The known networks that are still to be trained, None where they are to be chosen; seconds.
 
-    ``expected_s`` is what the trials take.
+    One takes as long as a trial, ``each_s``.
     """
     kept, names = context.header.get(BASELINES, ()), context.settings.space.baselines
+    most_s = baseline_seconds(context.settings, each_s=each_s)
     if kept is None and names is None:
-        return None, BASELINE_SHARE * expected_s
+        return None, most_s
     if kept is not None:
         names = tuple(
             one["name"] for one in kept if one["digest"] is None and one["state"] == "running"
         )
-    each_s = context.header["trial_seconds"] / context.workers
-    return names, each_s * len(names or ())
+    return names, min(most_s, each_s * len(names or ()))
 
 
 def check_data(context: StudyContext) -> None:

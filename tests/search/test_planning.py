@@ -8,7 +8,11 @@ import pytest
 from archbench.analysis.study import StudyReader
 from archbench.errors import UsageError
 from archbench.search import events, search
-from archbench.search.affordable import require_time
+from archbench.search.affordable import (
+    baseline_seconds,
+    require_baseline_time,
+    require_time,
+)
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
 from tests.search import tiny
@@ -111,3 +115,18 @@ def test_a_time_that_holds_no_handful_is_refused() -> None:
         require_time(settings, seconds=250.0, workers=2, num_train=9000)
     assert "--time 11m" in str(caught.value.help)
     assert "--set proxy.stem=as_is" in str(caught.value.help)
+
+
+def test_known_networks_leave_half_of_the_time_to_the_trials() -> None:
+    named = "baselines=[mobilenetv3_small_050, levit_128s, cvt_13]"
+    settings = _settings("search.time=10m", named)
+    require_baseline_time(settings, each_s=100.0)
+    assert baseline_seconds(settings, each_s=100.0) == 300.0
+    with pytest.raises(UsageError, match="the 3 known networks take about 8 minutes") as caught:
+        require_baseline_time(settings, each_s=150.0)
+    assert caught.value.help == (
+        "one of these does: name 2 of them; more time, --time 15m; none, --set 'baselines=[]'"
+    )
+    require_baseline_time(_settings(named), each_s=1e6)  # without a limit their time is theirs
+    chosen = _settings("search.time=10m", "baselines=null")
+    assert baseline_seconds(chosen, each_s=1e6) == 120.0, "a fifth"
