@@ -45,7 +45,8 @@ def baseline_seconds(settings: Settings, *, each_s: float) -> float:
 
     Those that the space names have half of the time limit; without one they take what they take.
     """
-    limit_s = settings.search.time_limit_s or math.inf
+    limit_s = settings.search.time_limit_s
+    limit_s = math.inf if limit_s is None else limit_s
     if settings.space.baselines is not None:
         return _NAMED_SHARE * limit_s
     return _CHOSEN_SHARE * min(limit_s, each_s * settings.expected_trials)

@@ -38,7 +38,7 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
 
     Its space is the study's own, or another one in which numbers mean the same; where that names
     another number of trials or epochs, that is how many there shall be. Spaces that the study has
-    outgrown count as its own.
+    outgrown count as its own, and so does the one of which it set more, as a plan does.
 
     Which data are meant is compared by their content, once they are prepared.
 
@@ -60,11 +60,20 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
                 help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
                 f"it: {another_from(path)}",
             )
+    planned = header.get("hours")
+    if said.get("hours") not in (None, planned and f"{planned:g}"):
+        begun_as = f"planned for --hours {planned:g}" if planned else "begun without a plan"
+        raise UsageError(
+            f"the study was {begun_as}, and one that goes on is not planned again",
+            place="--hours",
+            help=f"give it more time with --time; or begin another from it: {another_from(path)}",
+        )
     own, space = space_of(header, path=path), settings.space.on(backend_of(header))
     if dict(own.objectives) != dict(header["objectives"]):
         told = "the study's header names other objectives than its space"
         raise StorageError(told, place=str(path), help=f"begin another: {another_from(path)}")
-    if space.text in {own.text, *(entry["text"] for entry in header.get("spaces", ()))}:
+    outgrown = {entry["text"] for entry in header.get("spaces", ())}
+    if space.is_set_in(own) or space.text in outgrown:
         space = own
     else:
         _refuse_other(own, space, header=header, path=path)
@@ -77,10 +86,20 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
         trials=said.get("trials", trials),
         epochs=said.get("epochs", epochs),
         workers=settings.search.workers,
-        time_limit_s=settings.search.time_limit_s,
+        time_limit_s=_time_left(settings, space=space, header=header),
     )
     data = data_as_begun(header, own=own, space=space, said=said)
     return replace(settings, space=space, search=search, data=data)
+
+
+def _time_left(
+    settings: Settings, *, space: SearchSpace, header: Mapping[str, Any]
+) -> float | None:
+    """Seconds within which trials are begun: as said, or what is left of those of its plan."""
+    if "time" in settings.options or space.search.time_limit_s is None:
+        return settings.search.time_limit_s
+    spent_s = header["seconds"] if header.get("hours") else 0.0
+    return max(0.0, space.search.time_limit_s - spent_s)
 
 
 def data_as_begun(

@@ -43,7 +43,7 @@ from archbench.study.planned import refuse_planned
 from archbench.study.shape import PUT_BACK, require_entries
 from archbench.train.recipe import Plan, Recipe
 
-_SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
+_SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs", "hours")
 _PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
 _NEEDED = (
     *("name", "created", "seed", "sampler", "trials", "space_text", "space_name", "size"),

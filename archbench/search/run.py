@@ -186,6 +186,8 @@ def _resume(context: StudyContext, *, retry_failed: bool) -> None:
             context.warn(f"the study has {there} trials already: with {wanted} none is added")
             search = replace(settings.search, trials=there)
             settings = context.settings = replace(settings, search=search)
+        if settings.search.time_limit_s == 0:
+            context.warn("the time that was planned is over: --time 30m gives it more")
         if settings.space.text != header["space_text"]:
             context.say("finding the study's trials in the new space")
             grow(study, settings.space, before=space_of(header, path=settings.path))

@@ -1,5 +1,6 @@
 """What does a space file say: its base, axes, requirements and conditions, each with its place."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ MAX_VALUES = 1000
 RANGE_KEYS = ("from", "to", "step", "when")
 VALUES_KEYS = ("values", "when")
 KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
+_HEADER = "\n# Set from outside the file:\noverrides:\n"
+_SETTING = re.compile(r"  [^\s#].*: .*")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ def read_root(
         else:
             paths[key] = node
     return Node(members, root.place), paths, text, frozenset(settings)
+
+
+def sets_more(longer: str, text: str) -> bool:
+    """Whether a text is that of a space file with more set from outside, as a plan sets it."""
+    begin = text.rstrip("\n") + "\n"
+    more = longer.removeprefix(begin)
+    is_section = _HEADER in begin or more.startswith(_HEADER)
+    lines = more.removeprefix(_HEADER).splitlines()
+    return longer.startswith(begin) and is_section and all(map(_SETTING.fullmatch, lines))
 
 
 def read_axes(
@@ -179,8 +191,8 @@ def _with_settings(
 ) -> str:
     """The text with what is given at its end, so that it says what was really searched."""
     lines = [f"  {key}: {write_flow(node.plain())}" for key, node in given.items()]
-    header = [] if "overrides" in members else ["", "# Set from outside the file:", "overrides:"]
-    longer = "\n".join([text.rstrip("\n"), *header, *lines]) + "\n"
+    header = "" if "overrides" in members else _HEADER
+    longer = "\n".join([text.rstrip("\n"), header + lines[0], *lines[1:]]) + "\n"
     try:
         again = load_yaml(longer, source=source).entries(noun="key")
         read = _plain(again["overrides"].entries(noun="path"))

@@ -21,7 +21,7 @@ from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.file import find
 from archbench.space.known_network import KnownNetwork, known_network
-from archbench.space.reading import read_axes, read_base, read_requirements, read_root
+from archbench.space.reading import read_axes, read_base, read_requirements, read_root, sets_more
 from archbench.space.resolution import sides_of, with_side
 from archbench.space.sections import (
     AUTO,
@@ -162,6 +162,10 @@ class SearchSpace(Selection):
             raise wrong_type(written, place="space", allowed=_ALLOWED)
         path = find(written)
         return cls(read_text(path), source=str(path), overrides=overrides)
+
+    def is_set_in(self, other: SearchSpace) -> bool:
+        """Whether another space is this one, but for what else was set of it from outside."""
+        return self.text == other.text or sets_more(other.text, self.text)
 
     def on(self, backend: str) -> SearchSpace:
         """The space with this backend where its target leaves that open; its text stays."""

@@ -174,6 +174,7 @@ HEADER: Mapping[Any, Any] = {
     "seed?": Number(is_whole=True),
     "trials?": _COUNT,
     "epochs?": (_COUNT, NoneType),
+    "hours?": (Number(0), NoneType),
     "size?": Number(0),
     "objectives?": {str: Word("min|max")},
     "limits?": {str: Number(0)},

@@ -1,11 +1,14 @@
 """A search that is planned: from the data, the machine and the hours to ordinary fields."""
 
+import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archbench.analysis.study import StudyReader
+from archbench.analysis.study import StudyReader, open_study
+from archbench.cli.main import archbench, run
 from archbench.errors import UsageError
 from archbench.search import events, search
 from archbench.search.affordable import (
@@ -13,8 +16,10 @@ from archbench.search.affordable import (
     require_baseline_time,
     require_time,
 )
+from archbench.search.growth import as_begun
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
+from archbench.study.study_folder import resume_command
 from tests.search import tiny
 
 
@@ -72,13 +77,27 @@ def test_the_plan_is_told_before_anything_is_prepared(heard: list[events.Event])
     assert any("about 102 images of 16 px to train on, 3 classes" in one for one in planned.lines)
 
 
-def test_a_planned_study_goes_on_as_it_was_planned(study: StudyReader) -> None:
-    told: list[events.Event] = []
-    how: dict[str, Any] = {"results": study.path.parent, "name": study.name, "resume": True}
-    found = search(study.path / "space.yaml", trials=3, workers=1, on_event=told.append, **how)
-    assert found is not None
-    assert len(found.trials()) == 3
-    assert not any(isinstance(event, events.Planned) for event in told)
+def test_a_planned_study_goes_on_by_the_line_that_is_printed(
+    study: StudyReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(resume_command(study.path))[1:]
+    assert run(archbench, (*words, "--trials", "3", "--workers", "1")) == 0
+    assert len(open_study(study.path).trials()) == 3
+    assert "plan for" not in capsys.readouterr().err
+
+
+def test_a_planned_study_goes_on_by_the_command_that_began_it(
+    study: StudyReader, tmp_path: Path, data: str
+) -> None:
+    space = SearchSpace.load(_written(tmp_path, data), overrides=["proxy.batch=8"])
+    asked = partial(settings_of, space, name=study.name, results=study.path.parent)
+    for said in ({}, {"hours": 1}):
+        found = as_begun(asked(said), study.header)
+        assert found.space.text == study.header["space_text"]
+        assert found.search.time_limit_s == pytest.approx(2880 - study.header["seconds"])
+    assert as_begun(asked({"time_limit_s": 60.0}), study.header).search.time_limit_s == 60
+    with pytest.raises(UsageError, match="planned for --hours 1, and one that goes on"):
+        as_begun(asked({"hours": 2}), study.header)
 
 
 def test_too_few_hours_are_refused_with_how_many_would_do(tmp_path: Path, data: str) -> None:
