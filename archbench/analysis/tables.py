@@ -22,6 +22,7 @@ from archbench.errors import StorageError
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES
+from archbench.study.throughput import throughput
 from archbench.study.trial import PRECISION, Taken, TrialRecord, final_accuracies
 
 _ARROW: Mapping[Kind, pa.DataType] = {
@@ -131,7 +132,7 @@ def write_tables(
 def _design_cells(
     record: TrialRecord, *, num_validation: int, sure: FrontProbabilities
 ) -> dict[str, Any]:
-    failure = record.failure
+    failure, best = record.failure, throughput(record.latency) if record.latency else None
     return {
         **vars(record),
         **{name: one.value(record) for name, one in OBJECTIVES.items()},
@@ -139,6 +140,7 @@ def _design_cells(
         "accuracy_standard_error": accuracy_standard_error(record, num_validation=num_validation),
         **latency_cells(record.latency),
         "precision": _precision(record),
+        "best_batch": best.batch if best else None,
         "on_front": sure.on_front.get(record.number),
         "meets_limits": sure.meets_limits.get(record.number),
         "seeds": len({point.seed for point in record.curve}),
@@ -278,6 +280,7 @@ COLUMNS: tuple[Column, ...] = (
     _objective("params"),
     _objective("macs"),
     *(_objective(name) for name in OBJECTIVES if name not in _PLACED),
+    Column("best_batch", "Int64", "images", "of the throughput; missing if not timed", _DESIGNS),
     Column("seeds", "int64", "", "proxy trainings that gave at least one point", _TRIALS),
     Column("epochs", "int64", "epochs", "of the longest proxy training; 0 if untrained", _TRIALS),
     Column("origin", "str", "", "STUDY:TRIAL it was taken from; else missing", _DESIGNS),

@@ -60,6 +60,8 @@ def measure_elsewhere(
     waits, images = of_waits(on_progress), (proxy["data"], proxy.get("resolution", 64))
     target = calibrated(conditions, images=images, on_progress=on_progress)
     known = known_anchors(header, conditions=conditions, environment=target.environment)
+    if "batch" not in said:
+        target = replace(target, batches=tuple(header.get("batches", ())[1:]))
     # Networks differ by what they are, and not by what the machine did when each was timed.
     target = target.anchored(specs, known=known, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())

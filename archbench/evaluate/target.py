@@ -35,6 +35,7 @@ from archbench.models.part import Grid
 from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.throughput import with_batches
 
 Alone = Callable[[], AbstractContextManager[None]]
 
@@ -50,14 +51,15 @@ class Target:
 
     The environment is captured before anything is pinned, the constants are the calibration's with
     the ``anchors`` if there are any, and the details what is to be taken beside the latency:
-    ``peak_memory_bytes``. For int8 the ``images`` are the name of data and the side at which they
-    are loaded.
+    ``peak_memory_bytes``. A candidate is timed at further ``batches``, too. For int8 the ``images``
+    are the name of data and the side at which they are loaded.
     """
 
     conditions: Conditions
     environment: Environment
     constants: Mapping[str, Any]
     details: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
     images: tuple[str, int] | None = None
 
     def at(self, precision: str) -> Self:
@@ -93,7 +95,7 @@ class Target:
         found = list(known)
         if not found:
             is_int8 = self.conditions.precision == "int8"
-            target = self.at("fp32") if is_int8 else self
+            target = replace(self.at("fp32") if is_int8 else self, batches=())
             for spec in specs:
                 taken = target.measure(spec, on_progress=on_progress)
                 if taken.value is not None:
@@ -136,22 +138,27 @@ class Target:
     ) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
 
+        It knows what passes of the target's further batches take, timed in turn with its own;
         ``alone`` keeps others from working while the passes are timed.
 
         Raises:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
+        batches = {f"batch {batch}": batch for batch in (self.conditions.batch, *self.batches)}
+        forms = dict.fromkeys(batches, self.form(spec))
         measured = self.measure_together(
-            {"candidate": self.form(spec)}, budget_s=budget_s, alone=alone, on_progress=on_progress
+            forms, batches=batches, budget_s=budget_s, alone=alone, on_progress=on_progress
         )
-        return measured["candidate"]
+        first, *others = batches
+        return with_batches(measured[first], {batches[name]: measured[name] for name in others})
 
     def measure_together(
         self,
         specs: Mapping[str, ArchSpec | Foreign],
         *,
         weights: Mapping[str, Path | None] | None = None,
+        batches: Mapping[str, int] | None = None,
         budget_s: float = BUDGET_S,
         together: float | None = None,
         alone: Alone = nullcontext,
@@ -159,19 +166,19 @@ class Target:
     ) -> dict[str, Measurement]:
         """The latency of several, each at its own resolution, timed in turn with one another.
 
-        They have the weights of files, or fresh ones. Each takes so many seconds, where the machine
-        does not settle before; ``together`` is that of ``measure_latency``.
+        They have the weights of files, or fresh ones, and may have batches of their own. Each takes
+        so many seconds, where the machine does not settle before; ``together`` is that of
+        ``measure_latency``.
 
         Raises:
             SpecError: One is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        has_peak = "peak_memory_bytes" in self.details
-        networks = _networks(specs, target=self, weights=weights or {})
-        own = {name: self._conditions_of(spec) for name, spec in specs.items()}
-        images = {
-            one: replace(self, conditions=one).calibration_batches() for one in {*own.values()}
-        }
+        has_peak, batches = "peak_memory_bytes" in self.details, batches or {}
+        own = {name: self._seen_by(spec, batch=batches.get(name)) for name, spec in specs.items()}
+        networks = _networks(specs, conditions=own, weights=weights or {}, forms=self.forms)
+        seen = set(own.values())
+        images = {one: replace(self, conditions=one).calibration_batches() for one in seen}
         with self.bench(on_progress=on_progress) as bench, alone():
             measured = measure_latency(
                 networks,
@@ -186,10 +193,10 @@ class Target:
             for name, network in networks.items()
         }
 
-    def _conditions_of(self, spec: ArchSpec | Foreign) -> Conditions:
-        """The conditions at the resolution of a network."""
-        height, width = spec.resolution
-        return replace(self.conditions, resolution=(height, width))
+    def _seen_by(self, spec: ArchSpec | Foreign, *, batch: int | None) -> Conditions:
+        """The conditions at the resolution of a network, and at its batch where it has one."""
+        (height, width), batch = spec.resolution, batch or self.conditions.batch
+        return replace(self.conditions, resolution=(height, width), batch=batch)
 
     def calibration_batches(self) -> list[Tensor]:
         """Training images on which int8 is calibrated, enlarged, for a latency; else none.
@@ -285,22 +292,24 @@ def deployed(
 
 
 def _networks(
-    specs: Mapping[str, ArchSpec | Foreign], *, target: Target, weights: Mapping[str, Path | None]
+    specs: Mapping[str, ArchSpec | Foreign],
+    *,
+    conditions: Mapping[str, Conditions],
+    weights: Mapping[str, Path | None],
+    forms: FormFile,
 ) -> dict[str, nn.Module]:
     """What is timed, by name; of a network that comes again a copy, whose layers run alike."""
-    made: dict[tuple[object, Path | None], nn.Module] = {}
+    made: dict[tuple[object, ...], nn.Module] = {}
     networks: dict[str, nn.Module] = {}
     for name, spec in specs.items():
-        file = weights.get(name)
-        key = (spec.network if isinstance(spec, Foreign) else spec.digest, file)
+        file, batch = weights.get(name), conditions[name].batch
+        key = (spec.network if isinstance(spec, Foreign) else spec.digest, file, batch)
         if key in made:
             networks[name] = copy.deepcopy(made[key])
         elif isinstance(spec, Foreign):
             networks[name] = made[key] = spec.network
         else:
-            networks[name] = made[key] = deployed(
-                spec, target.conditions, weights=file, forms=target.forms
-            )
+            networks[name] = made[key] = deployed(spec, conditions[name], weights=file, forms=forms)
     return networks
 
 

@@ -218,7 +218,8 @@ def _measuring(header: Mapping[str, Any], *, has_side: bool) -> dict[str, Any]:
     backend = header["conditions"]["backend"]
     machine = Environment(**header["environment"]).what_counts(backend=backend)
     protocol = protocol_of(header["calibration"]["settings"])
-    return {**conditions, **machine, "timing protocol": protocol}
+    more = {"target.batch": header["batches"]} if "batches" in header else {}
+    return {**conditions, **more, **machine, "timing protocol": protocol}
 
 
 def _unequal(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

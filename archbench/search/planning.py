@@ -125,7 +125,7 @@ class _Plan:
         if limit_ms is None or target.device != "cpu" or target.precisions != ("fp32",):
             return
         rate: float = self.context.call(partial(try_machine))
-        most = rounded(_MARGIN * rate * limit_ms / 1e3 / target.batch)
+        most = rounded(_MARGIN * rate * limit_ms / 1e3 / target.batches[0])
         self.set(**{"limits.macs": int(min(most, space.limits.get("macs", math.inf)))})
 
     def training(self) -> tuple[Pace, float, float]:

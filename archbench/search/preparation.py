@@ -90,6 +90,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
         timed=[spec.to_document() for spec in settings.some_candidates(_TIMED)],
         proxy=proxy,
         conditions=conditions_of(settings.space) if settings.timed_limits else None,
+        batches=settings.space.target.batches[1:],
         environment=context.environment,
         plan=known_plan(context, earlier),
         anchors=earlier_anchors(context, earlier),
@@ -171,6 +172,7 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
                 conditions=conditions,
                 environment=Environment(**header["environment"]),
                 constants=header["calibration"],
+                batches=tuple(header.get("batches", ())[1:]),
                 details=details_wanted([*header["objectives"], *header["limits"]]),
                 images=(context.proxy.data, context.proxy.resolution),
             )
@@ -338,7 +340,8 @@ def predictor(context: StudyContext) -> Predictor | None:
 
 def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
     """What is known before anything is tried."""
-    space, search, precisions = settings.space, settings.search, settings.space.target.precisions
+    space, search = settings.space, settings.search
+    precisions, batches = space.target.precisions, space.target.batches
     return {
         "name": settings.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -350,6 +353,7 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         "size": space.size(),
         "conditions": asdict(conditions_of(space)),
         **({"precisions": list(precisions)} if len(precisions) > 1 else {}),
+        **({"batches": list(batches)} if len(batches) > 1 else {}),
         "environment": asdict(environment),
         BASELINES: None,
         "seconds": 0.0,

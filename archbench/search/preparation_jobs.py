@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -120,6 +121,7 @@ def price_trial(
     proxy: Proxy,
     environment: Environment,
     conditions: Conditions | None = None,
+    batches: tuple[int, ...] = (),
     timed: Sequence[Document] = (),
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
@@ -129,7 +131,8 @@ def price_trial(
     """The target with this machine's constants, and what a trial costs on average.
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
-    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
+    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken;
+    with further batches each network is timed at these, too.
     The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
     Under the conditions of ``int8`` networks are quantised, too, and timed in int8 at last.
     """
@@ -140,6 +143,7 @@ def price_trial(
         networks = [as_spec(spec) for spec in timed]
         images = (proxy.data, proxy.resolution)
         target = calibrated(conditions, environment=environment, images=images, on_progress=told)
+        target = replace(target, batches=batches)
         begin = time.monotonic()
         if anchors:
             target = target.anchored([], known=anchors)

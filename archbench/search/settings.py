@@ -234,11 +234,11 @@ def num_workers(
 
 
 def conditions_of(space: SearchSpace) -> Conditions:
-    """What the target of a space is, at the resolution of its base, in its first precision."""
+    """The target of a space at the resolution of its base, in its first precision and batch."""
     sides = space.base["resolution"]
     height, width = sides if isinstance(sides, list) else (sides, sides)
-    asked = {**asdict(space.target), "precision": space.target.precisions[0]}
-    return Conditions(resolution=(height, width), **asked)
+    first = {"precision": space.target.precisions[0], "batch": space.target.batches[0]}
+    return Conditions(resolution=(height, width), **{**asdict(space.target), **first})
 
 
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:

@@ -156,6 +156,16 @@ def _read_precision(node: Node) -> str | tuple[str, ...]:
     return tuple(sorted(found, key="int8".__eq__))
 
 
+def _read_batch(node: Node) -> int | tuple[int, ...]:
+    """A batch, or several that every network is timed at."""
+    if not isinstance(node.value, tuple):
+        return int(_BATCH(node))
+    found = tuple(map(_BATCH, node.value))
+    if not found or len(set(found)) < len(found):
+        node.fail("a list of batches has each once", help="write it like [1, 8, 32]")
+    return found[0] if len(found) == 1 else found
+
+
 def _read_rungs(node: Node) -> tuple[int, ...]:
     rungs = tuple(map(_EPOCHS, node.items(noun="epochs")))
     if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
@@ -170,6 +180,9 @@ entry = Reader(_read_entry, _TEXT)
 duration = Reader(_read_duration, {"anyOf": [_TEXT, positive.schema]})
 _ONE = {"enum": list(PRECISIONS)}
 precision = Reader(_read_precision, {"anyOf": [_ONE, {"type": "array", "items": _ONE}]})
+_BATCH = whole("batch")
+_BATCHES = {"type": "array", "items": _BATCH.schema, "minItems": 1}
+batch = Reader(_read_batch, {"anyOf": [_BATCH.schema, _BATCHES]})
 rungs = Reader(_read_rungs, {"type": "array", "items": _EPOCHS.schema, "minItems": 1})
 
 

@@ -31,7 +31,9 @@ class TargetSection:
     device: Annotated[str, reader.device, "cpu, cuda or cuda:N"] = "cpu"
     threads: Annotated[int, reader.whole("threads"), "CPU threads of one forward pass"] = 1
     backend: Annotated[str, reader.entry, "the runtime; auto: the fastest one here"] = AUTO
-    batch: Annotated[int, reader.whole("batch"), "images per forward pass"] = 1
+    batch: Annotated[
+        int | tuple[int, ...], reader.batch, "images per forward pass; or several: [1, 8, 32]"
+    ] = 1
     precision: Annotated[
         str | tuple[str, ...], reader.precision, "fp32, bf16, fp16, int8, or two: [fp32, int8]"
     ] = "fp32"
@@ -40,6 +42,11 @@ class TargetSection:
     def precisions(self) -> tuple[str, ...]:
         """That of the designs as they are proposed, then int8 where it is a second one."""
         return (self.precision,) if isinstance(self.precision, str) else self.precision
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """That of the latency, then the others, of which a throughput is the best."""
+        return (self.batch,) if isinstance(self.batch, int) else self.batch
 
 
 @dataclass(frozen=True, kw_only=True)

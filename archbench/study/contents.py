@@ -175,6 +175,7 @@ HEADER: Mapping[Any, Any] = {
     "trials?": _COUNT,
     "epochs?": (_COUNT, NoneType),
     "hours?": (Number(0), NoneType),
+    "batches?": [_SOME],
     "size?": Number(0),
     "objectives?": {str: Word("min|max")},
     "limits?": {str: Number(0)},

@@ -126,9 +126,8 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
     tmp_path: Path, data: str
 ) -> None:
     objectives = "{accuracy: max, peak_memory_mb: min, images_per_s: max}"
-    space = tiny.write_space(
-        tmp_path, data, objectives=f"{objectives}\nlimits: {{p99_ms: 1000}}", trials=2
-    )
+    more = "limits: {p99_ms: 1000}\ntarget: {batch: [1, 16]}"
+    space = tiny.write_space(tmp_path, data, objectives=f"{objectives}\n{more}", trials=2)
     found = search(space, results=tmp_path / "results")
     assert found is not None
     for record in found.trials():
@@ -139,12 +138,16 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
         rate, p99, memory = (
             OBJECTIVES[name].value(record) for name in ("images_per_s", "p99_ms", "peak_memory_mb")
         )
-        assert rate == pytest.approx(1000 / latency.value)
+        assert latency.conditions.batch == 1
+        best = 16 / float(latency.details["batch_16_times"])
+        assert best > 1, "of 16 images each takes less time than one alone"
+        assert rate == pytest.approx(best * 1000 / latency.value)
         assert p99 is not None
         assert p99 >= latency.value
         assert memory == latency.details["peak_memory_bytes"] / 1e6  # type: ignore[operator]
     written = pd.read_parquet(found.path / "trials.parquet")
-    assert {"images_per_s", "p99_ms", "peak_memory_mb"} <= set(written.columns)
+    assert {"images_per_s", "ms_per_image", "p99_ms", "peak_memory_mb"} <= set(written.columns)
+    assert written["best_batch"].tolist() == [16, 16]
     assert written["peak_memory_mb"].notna().all()
     assert Summary(found).cost.label == "peak memory"
 

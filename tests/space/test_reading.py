@@ -123,6 +123,7 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
         ("require:\n  - stages[0].position < 3", "16:5: 'none' is not a number, as < needs"),
         ("target: {threads: true}", "15:19: True is not a whole number"),
         ("target: {precision: fp8}", "15:21: 'fp8' is not one of fp32, bf16, fp16"),
+        ("target: {batch: [1, 8, 1]}", "a list of batches has each once; write it like"),
         ("target: {backend: ../x}", "'../x' is not a name"),
         ("objectives: {accuracy: min, macs: min}", "15:24: accuracy can only be max, got 'min'"),
         ("objectives: {accuracy: max}", "15:13: a front needs accuracy and at least one cost"),

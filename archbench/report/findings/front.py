@@ -16,6 +16,7 @@ from archbench.report.html import html, one_line
 from archbench.report.summary import OWN_RESOLUTION, Summary
 from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.objective import OBJECTIVES
+from archbench.study.throughput import throughput
 from archbench.study.trial import PRECISION, TrialRecord
 
 _OTHERS = 2  # of those off the front that may belong there, named
@@ -178,7 +179,15 @@ def _other_objectives(record: TrialRecord, summary: Summary | None) -> dict[str,
     return {
         one.label: Cell("", value="") if value is None else Cell(one.text(value), value=value)
         for one, value in others.items()
-    }
+    } | _best_batch(record, summary)
+
+
+def _best_batch(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:
+    """At which batch its throughput is best, where a study times its networks at several."""
+    if summary is None or "batches" not in summary.header:
+        return {}
+    best = throughput(record.latency) if record.latency else None
+    return {"best batch": Cell(best.batch, value=best.batch) if best else Cell("", value="")}
 
 
 def latency_text(latency: Measurement | None) -> str:
