@@ -98,6 +98,7 @@ def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
 def finalists(study: StudyReader, wishes: Sequence[Wish], *, top: int) -> list[Finalist]:
     """The picks of some wishes by the short trainings alone, and runners-up, ``top`` in all.
 
+    Of a design in int8 it is the trial that was trained, which is in floats.
     After the picks comes the ancestor of the study, where it is a candidate that keeps a wish and
     may belong on the front, then those whose order with a pick is most in doubt.
 
@@ -107,14 +108,13 @@ def finalists(study: StudyReader, wishes: Sequence[Wish], *, top: int) -> list[F
     """
     for wish in wishes:
         check_wish(wish)
-    designs = _designs(study)
-    floats = [record for record in designs if record.design is None]  # int8 trains nothing itself
-    picker, found = _Picker(study, floats or designs), dict[int, Finalist]()
+    picker, found = _Picker(study, _designs(study)), dict[int, Finalist]()
     for wish in wishes:
         for one in picker.rivals(wish):
-            known = found.get(one.record.number)
+            number = one.record.number if one.record.design is None else one.record.design
+            known = found.get(number)
             if known is None or (known.is_pick, known.chance) < (one.is_pick, one.chance):
-                found[one.record.number] = one
+                found[number] = replace(one, record=study.trial(number))  # int8 trains nothing
     picks = sum(one.is_pick for one in found.values())
     if picks > top:
         raise UsageError(

@@ -10,9 +10,10 @@ from typing import Any
 from archbench.analysis.pick import Finalist, finalists
 from archbench.analysis.retraining import KEY, Retraining, is_over, packed
 from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.verdict import train_command
 from archbench.analysis.wish import Wish
 from archbench.bounds import require_within
-from archbench.command_line import command_line
+from archbench.command_line import command_line, study_argument
 from archbench.data import Data, name_of
 from archbench.digest import sha256_of, sha256_of_file
 from archbench.errors import MissingError, StorageError, UsageError
@@ -117,7 +118,8 @@ def retrain(
 
     Raises:
         NegativeResultError: No design keeps a wish.
-        UsageError: A trial has no accuracy to rank it by, or an argument cannot be taken.
+        UsageError: A trial has no accuracy to rank it by, or one in int8 alone, or an argument
+            cannot be taken.
         StorageError: There is no study, it cannot be written, or another process owns it.
         ArchbenchError: See ``archbench.train_network``.
     """
@@ -125,6 +127,7 @@ def retrain(
     found = open_study(path_of(study, place="study"))
     chosen = _named(found, trials) if trials else finalists(found, wishes or [Wish()], top=top)
     kept: Mapping[str, Any] = found.header["proxy"]
+    _refuse_int8(found, [one.record for one in chosen])
     side = resolution or as_spec(chosen[0].record.spec).resolution.height
     asked: dict[str, Any] = {
         "recipe": recipe,
@@ -222,6 +225,31 @@ def _named(study: StudyReader, numbers: Iterable[int]) -> list[Finalist]:
             )
         found.append(Finalist(record=record, is_pick=True, chance=1.0))
     return found
+
+
+def _refuse_int8(study: StudyReader, records: Sequence[TrialRecord]) -> None:
+    """Nothing, where the designs are networks in floats, as a full training is of these.
+
+    Raises:
+        UsageError: The accuracy of one is that of its quantised network.
+    """
+    for record in (one for one in records if one.is_int8):
+        if record.design is not None:
+            raise UsageError(
+                f"trial {record.number} is trial {record.design} in int8, which is quantised after "
+                "its training and not trained itself",
+                place="--trials",
+                help=f"name trial {record.design}, and export its weights in int8",
+            )
+        trial, kept = f"{study_argument(study.path)}:{record.number}", study.header["proxy"]
+        trained = train_command(trial, kept, epochs=EPOCHS)
+        quantised = ("--to", "onnx", "--precision", "int8", "--data", kept["data"])
+        raise UsageError(
+            "the accuracies of this study are those in int8, and that of a full training is in "
+            "floats: they could not be held against one another",
+            place=study.name,
+            help=f"{trained}, then {command_line('archbench', 'export', 'WEIGHTS', *quantised)}",
+        )
 
 
 def _weights(asked: str | Path | None, *, kept: Mapping[str, Any]) -> Path | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.pick import pick
+from archbench.analysis.pick import finalists, pick
 from archbench.analysis.study import StudyReader
 from archbench.analysis.wish import Wish, step_of
 from archbench.errors import NegativeResultError, UsageError
@@ -182,5 +182,7 @@ def test_int8_is_a_single_change_of_a_design_and_a_precision_to_pick_in(tmp_path
     assert back.accuracy.value == pytest.approx(0.02, abs=0.005)
     foretold = [one for one in answer.changes if one.trial is None]
     assert {one.axis for one in foretold} <= {"dim", "depth"}
+    (trained,) = finalists(study, [Wish(limits={"latency_ms": 1.5})], top=1)
+    assert (trained.record.number, trained.is_pick) == (1, True), "whose int8 is the pick"
     with pytest.raises(UsageError, match="no designs in fp16"):
         pick(study, replace(wish, precision="fp16"))

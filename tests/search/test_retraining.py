@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from archbench.models import ArchSpec
 from archbench.search.retraining import RetrainingPlan, retrain
 from archbench.study.atomic_file import backup_path
 from archbench.study.study_folder import ownership
-from archbench.study.trial import CurvePoint
+from archbench.study.trial import PRECISION, CurvePoint
 from tests.search import overtaken, tiny
+from tests.study import example
 
 EPOCHS = 6
 
@@ -161,6 +163,27 @@ def test_a_trial_without_an_accuracy_is_refused(tmp_path: Path, data: str) -> No
         _retrained(path, trials=[9])
     with pytest.raises(UsageError, match="seeds: 0 is not from 1 to 100"):
         _retrained(path, seeds=0)
+
+
+@pytest.mark.parametrize(
+    ("design", "told", "way"),
+    [
+        (0, "trial 1 is trial 0 in int8", "name trial 0"),
+        (None, "the accuracies of this study are those in int8", "export WEIGHTS --to onnx"),
+    ],
+    ids=["beside floats", "alone"],
+)
+def test_a_design_in_int8_is_refused_with_the_way(
+    tmp_path: Path, data: str, design: int | None, told: str, way: str
+) -> None:
+    whole = overtaken.study(tmp_path / "toy", data)
+    first, second, _ = whole.trials()
+    quantised = replace(second, design=design, choices={**second.choices, PRECISION: "int8"})
+    (tmp_path / "int8").mkdir()
+    path = example.study(tmp_path / "int8", [first, quantised], header=whole.header).path
+    with pytest.raises(UsageError, match=told) as refused:
+        retrain(path, trials=[1], dry_run=True)
+    assert way in str(refused.value.help)
 
 
 def test_trainings_begin_as_those_of_the_search_did(

@@ -72,6 +72,7 @@ def command(
     """
     from archbench.analysis.pick import pick
     from archbench.analysis.study import open_study
+    from archbench.analysis.verdict import train_command
     from archbench.analysis.wish import Wish
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
@@ -94,6 +95,8 @@ def command(
     step = command_line("archbench", "export", trial, "--to", "onnx")
     if answer.chosen.in_full is None:
         step = _retrain_command(answer, study=study_argument(found.path))
+        if record.is_int8 and record.design is None:  # a full training is one of floats
+            step = train_command(trial, found.header["proxy"], epochs=30)
     profile = command_line("archbench", "profile", spec_file or trial, "--where")
     console.tell(findings.finding(answer, study=found, next_step=f"{step}, or {profile}"))
 
@@ -105,7 +108,9 @@ def _retrain_command(answer: Pick, *, study: str) -> str:
     wish, rivals = answer.wish, [answer.chosen, answer.runner_up]
     words = [word for n, v in wish.limits.items() for word in (_OPTIONS[n], f"{v:.10g}")]
     if wish.is_knee or wish.accuracy is not None or wish.sure != SURE:
-        words = ["--trials", ",".join(str(one.record.number) for one in rivals if one)]
+        records = [one.record for one in rivals if one]
+        trained = [one.number if one.design is None else one.design for one in records]  # not int8
+        words = ["--trials", ",".join(map(str, dict.fromkeys(trained)))]
     return command_line("archbench", "retrain", study, *words)
 
 
