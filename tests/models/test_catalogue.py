@@ -137,7 +137,8 @@ def test_without_distillation_the_network_is_that_of_the_base() -> None:
 def test_an_ablation_builds_and_stands_in_a_table(name: str) -> None:
     found: Any = entry(name)
     published(name).resolved()
-    assert found.paper.source.split(",")[0] in {"CvT", "LeViT", "SHViT"}
+    title = families()[found.family]["title"].partition(":")[0]
+    assert found.paper.source.split(",")[0] in {title, "CvT"}  # whose table 5 has a row on DeiT
     assert found.paper.row
     assert name.startswith(f"{found.base.split('/')[0]}/")
     assert published(name).digest != published(found.base).digest or found.training
@@ -172,3 +173,24 @@ def test_the_share_is_of_the_printed_number() -> None:
 def test_what_is_no_number_and_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number with a unit"):
         difference(1, text)
+
+
+# What a row of a newer family takes from its base: parameters and MACs.
+ROWS = {
+    "mobilenetv3_large_100/relu": (0, 0),
+    "edgenext_xx_small/no_position": (64 * 48 + 48, 32**2 * 64 * 48),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_a_newer_family_counts_what_it_leaves_out(name: str) -> None:
+    counted, base = count(name, training=True), count(entry(name).base, training=True)
+    left_out = base.params - counted.params, base.macs - counted.macs
+    assert left_out == ROWS[name]
+
+
+def test_without_equal_branches_a_network_is_trained_as_it_ships() -> None:
+    one = count("mobileone_s0/one_branch", training=True)
+    shipped, base = count("mobileone_s0"), count("mobileone_s0", training=True)
+    assert shipped.params < one.params < 1.05 * shipped.params  # 1x1 branches, identities, norms
+    assert base.params > 2 * one.params

@@ -18,7 +18,11 @@ from archbench.errors import UsageError
     multiple=True,
     help="Factors and their values: position=bias,none. More may follow. Repeatable.",
 )
-@click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
+@click.option(
+    "--paper",
+    metavar="NAME",
+    help="Run a paper's own tables instead: levit, cvt or shvit.",
+)
 @click.option("--data", default="cluttered_digits", metavar="NAME", help=option.DATA_HELP)
 @click.option(
     "--resolution",
