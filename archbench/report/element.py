@@ -254,5 +254,6 @@ def plot(
             return Markup()
         svg = inline_svg(figure, prefix=f"{prefix}{size}-", title=title, tooltips=tooltips)
         shown = data and html(' data-axes="{}"', json.dumps({**data, **frame(figure)}))
-        drawn.append(html('<div class="{}"{}>{}</div>', size, shown or "", svg))
+        reached = "" if is_narrow else Markup(' tabindex="0"')  # by keyboard, to be scrolled
+        drawn.append(html('<div class="{}"{}{}>{}</div>', size, reached, shown or "", svg))
     return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, prose(caption))

@@ -130,7 +130,7 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
         state = "certified" if certificate.state == "certified" else "not certified"
         entries.append(("proxy", state, text))
     seconds = summary.header.get("seconds")
-    return [*entries, *([] if seconds is None else [("search time", duration(seconds), "")])]
+    return [*entries, *([] if not seconds else [("search time", duration(seconds), "")])]
 
 
 def _figure(summary: Summary) -> Part:

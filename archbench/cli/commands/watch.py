@@ -31,6 +31,7 @@ def command(study: str, every: float, results: Path) -> None:
     from archbench.cli.progress import picture
     from archbench.report.findings import front
     from archbench.report.findings.standing import stamp, standing
+    from archbench.study.study_folder import resume_command
 
     path = open_study(names.study_path(study, results=results)).path
     before, now = stamp(path), standing(path)
@@ -51,4 +52,6 @@ def command(study: str, every: float, results: Path) -> None:
             time.sleep(every)
             if (latest := stamp(path)) != before:
                 before, now = latest, standing(path)
+    if now.trials_done < now.trials and not console.is_json():
+        console.note(f"its search has not ended; go on with it: {resume_command(path)}")
     console.tell(front.finding(now.study, has_page=False))
