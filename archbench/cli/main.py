@@ -27,7 +27,7 @@ _SECTIONS = {
     "Search": ("search", "space", "certify", "ablate"),
     "Read a study": ("report", "watch", "serve", "pick", "insight", "confirm", "measure"),
     "Train and ship": ("train", "retrain", "weights", "export", "predict"),
-    "Measure": ("profile", "compare", "estimate", "models", "doctor"),
+    "Measure": ("profile", "compare", "estimate", "models", "doctor", "device"),
 }
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _IMPORT_S = 2.0  # an interruption waits no longer for its end

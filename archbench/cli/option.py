@@ -155,7 +155,15 @@ RESOLUTION = click.option(
 )
 BATCH = click.option("--batch", type=whole("batch"), default=1)
 THREADS = click.option("--threads", type=whole("threads"), default=1)
-BACKEND = click.option("--backend", metavar="NAME", default="eager")
+BACKEND = click.option(
+    "--backend", metavar="NAME", help="Backend; by default eager, or another device's runtime."
+)
+TARGET = click.option(
+    "--device",
+    metavar="NAME",
+    default="cpu",
+    help="Device: cpu, cuda, or one that archbench device added.",
+)
 DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 
 

@@ -10,7 +10,9 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ from archbench.evaluate.block_table import (
 from archbench.evaluate.piece import Family, Piece, family, pieces
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import dtype_of, prepared
+from archbench.measure.device.link import asked_again
 from archbench.measure.latency.clock import Forward
 from archbench.measure.machine import torch_threads
-from archbench.measure.parts import Multiple, cold_times, evictor
+from archbench.measure.parts import ColdTime, Multiple, cold_times, evictor
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
@@ -103,18 +106,23 @@ class _Stock:
 
     def add_pieces(self, specs: Sequence[ArchSpec]) -> None:
         """Adds every piece of the specs; new ones are timed, some together."""
-        conditions = self._target.conditions
         needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
         missing = [piece for key, piece in needed.items() if key not in self.table.pieces]
         for start in range(0, len(missing), _TOGETHER):
             self._tell("timing blocks", start, len(missing))
+            asked = missing[start : start + _TOGETHER]
+            found = asked_again(partial(self._timed, asked), on_progress=self._tell)
+            self._add(BlockTable(pieces=found))
+
+    def _timed(self, asked: Sequence[Piece]) -> dict[str, ColdTime]:
+        """The times of pieces by their keys; another device opens them while it measures."""
+        conditions, is_remote = self._target.conditions, self._target.conditions.is_remote
+        with ExitStack() as stack:
+            bench = self._target.bench(on_progress=self._tell)
+            made = stack.enter_context(bench) if is_remote else None
             with torch_threads(conditions.threads):
-                ready = {
-                    piece.key: cold_piece(piece, conditions)
-                    for piece in missing[start : start + _TOGETHER]
-                }
-            with self._target.bench(on_progress=self._tell) as bench:
-                self._add(BlockTable(pieces=cold_times(ready, bench=bench)))
+                ready = {piece.key: cold_piece(piece, conditions) for piece in asked}
+            return cold_times(ready, bench=made or stack.enter_context(bench))
 
     def add_wholes(self, specs: Sequence[ArchSpec], *, alike: Sequence[ArchSpec]) -> None:
         """Adds as many whole networks of each family of the specs as a fit needs."""
@@ -200,7 +208,7 @@ def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
     kind = dtype_of(conditions.precision, place="precision")
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, *piece.shape, generator=generator)
-    example = example.to(conditions.device, kind)
+    example = example.to(conditions.processor, kind)
     if len(piece.shape) == 3 and piece.place != "stages[0].embed":
         example = example.contiguous(memory_format=torch.channels_last)
     with torch.random.fork_rng(devices=[]):

@@ -12,7 +12,7 @@ from archbench.errors import IncomparableError, MissingError, StorageError, Usag
 from archbench.evaluate.foreign import Foreign, opened, several
 from archbench.evaluate.target import calibrated, images_of
 from archbench.measure.latency.estimate import Comparison, compare_processes, compare_rounds
-from archbench.measure.machine import capture_environment
+from archbench.measure.machine import environment_of
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec
 from archbench.models.network import Written
@@ -100,7 +100,7 @@ def compare(
         resolution=(height, width),
         threads=threads,
     )
-    environment, named = capture_environment(), dict(zip(_names(networks), networks, strict=True))
+    environment, named = environment_of(device), dict(zip(_names(networks), networks, strict=True))
     matched = _matched(named, stored, conditions=conditions, environment=environment)
     target = calibrated(
         conditions, environment=environment, images=images_of(data), on_progress=on_progress

@@ -14,14 +14,15 @@ from archbench.cache_folder import cache_folder
 from archbench.errors import ArchbenchError
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
+from archbench.measure.device.known import default_backend
+from archbench.measure.device.watch import BoardWatch
 from archbench.measure.gpu import gpu_watch
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
     activity,
-    capture_environment,
     clocks,
-    counters,
     devices,
+    environment_of,
     gpu_name,
     load_average,
 )
@@ -55,27 +56,29 @@ def doctor(
 
     It is a JSON document of the schema ``archbench.doctor/1``. ``test`` are copies of one network,
     timed against one another, and ``activity`` is what else the machine did meanwhile; of the
-    ``gpu`` the ``disturbance`` is what others did there during the test or what slowed it down,
-    the ``note`` who is there without being known to work. ``backends`` have for each device the
-    precisions that can be asked for here; none where one is not there, with what is ``missing``
-    and the ``help`` that brings it. ``disks`` are free bytes by folder. The ``fault`` of a study,
-    why its database cannot be read, is empty where it is whole. Beside the seconds of the test it
+    ``gpu``, or the ``board`` that another device is, the ``disturbance`` is what others did there
+    during the test or what slowed it down, the ``note`` who is there without being known to work,
+    or how the board is. ``backends`` have for each device the precisions that can be asked for
+    here; none where one is not there, with what is ``missing`` and the ``help`` that brings it.
+    ``disks`` are free bytes by folder. The ``fault`` of a study, why its database cannot be read,
+    is empty where it is whole. Beside the seconds of the test it
     takes some 2 s, and once 2 s more for constants.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
     path = None if study is None else path_of(study, place="study")
-    environment = capture_environment()
-    conditions = Conditions(device=device, threads=threads)
+    environment, backend = environment_of(device), default_backend(device)
+    conditions = Conditions(device=device, backend=backend, threads=threads)
     gpu, watch = _gpu(), gpu_watch("cuda") if gpu_name() else None
     if watch:
         watch.use()
-    began, before = time.monotonic(), counters()
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
     with target.bench(on_progress=on_progress) as bench:
+        began, before = time.monotonic(), bench.counters()
         test = self_test(bench, seconds=seconds)
-    after, ended = counters(), time.monotonic()
+        worked = activity(before, bench.counters(), seconds=time.monotonic() - began)
+        board = bench.others.told() if isinstance(bench.others, BoardWatch) else None
     if gpu and watch:
         gpu |= watch.use(works=device == "cuda")
     found = {
@@ -83,12 +86,20 @@ def doctor(
         "environment": environment.document(),
         "conditions": asdict(conditions),
         "test": test,
-        "activity": activity(before, after, seconds=ended - began),
-        "clocks": clocks(),
-        "load": load_average(),
+        "activity": worked,
+        "clocks": board["clocks"] if board else clocks(),
+        "load": board["load"] if board else load_average(),
         "gpu": gpu,
-        "backends": [_backend(name, device=on) for on in devices() for name in BACKENDS.names],
-        "disks": {str(path): _free(path) for path in (Path.cwd(), cache_folder() / "calibration")},
+        "board": board and board["use"],
+        "backends": [
+            _backend(name, device=on)
+            for on in (*devices(), *[device] * conditions.is_remote)
+            for name in BACKENDS.names
+        ],
+        "disks": {
+            **{str(path): _free(path) for path in (Path.cwd(), cache_folder() / "calibration")},
+            **(board["disks"] if board else {}),
+        },
         "study": _health(path) if path else None,
     }
     return {**found, "advice": advice(found)}
@@ -204,6 +215,11 @@ def _of_machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             f"cores were slowed down for heat {activity['throttled']} times",
             "cool the machine, or measure shorter",
+        )
+    if found["board"] and found["board"]["disturbance"]:
+        yield (
+            f"the board: {found['board']['disturbance']}",
+            "cool it, give it its own supply, and end what else it does",
         )
     governor = found["clocks"]["governor"]
     if governor not in {None, "performance"}:

@@ -14,8 +14,8 @@ from archbench.evaluate.foreign import Foreign, noise, opened, several
 from archbench.evaluate.quantised import no_calibration
 from archbench.evaluate.target import Target, calibrated, images_of
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
-from archbench.measure.machine import capture_environment
 from archbench.measure.machine import devices as machine_devices
+from archbench.measure.machine import environment_of
 from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, ablation_names, build, catalogue, count, published_names
 from archbench.models.arithmetic import Work
@@ -153,7 +153,8 @@ def profile(
         if isinstance(entry, Foreign):
             raise UsageError("no published weights are taken for it", place=entry.name)
         files[index] = fetch_weights(entry, on_progress=on_progress).path
-    environment = capture_environment()
+    asked_for = _listed(devices) if devices else list(machine_devices())
+    environment = environment_of(asked_for[0])
     profiles = [
         ModelProfile(
             network=entry,
@@ -165,7 +166,6 @@ def profile(
         for entry, file in zip(networks, files, strict=True)
     ]
     left_out: list[dict[str, str]] = []
-    asked_for = _listed(devices) if devices else machine_devices()
     for device in asked_for if latency else ():
         for batch in batches:
             asked = Conditions(device=device, batch=batch, threads=threads)

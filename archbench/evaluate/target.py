@@ -20,6 +20,7 @@ from archbench.evaluate.proxy import open_data
 from archbench.evaluate.quantised import calibration_images, no_calibration
 from archbench.exactness import Standard
 from archbench.measure.backend import BACKENDS, Runnable, checked_error, placed, prepared
+from archbench.measure.device.link import LinkError, asked_again
 from archbench.measure.latency.calibration import (
     Anchor,
     CalibratedBench,
@@ -27,9 +28,9 @@ from archbench.measure.latency.calibration import (
     calibrate,
 )
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.machine import capture_environment, torch_threads
+from archbench.measure.machine import environment_of, torch_threads
 from archbench.measure.machine_cache import PROTOCOL, FormFile, form_file, protocol_of
-from archbench.measure.serving import Quantity, peak_memory
+from archbench.measure.serving import peak_memory_of
 from archbench.models import ArchSpec, Deployed, as_spec, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.progress import Progress
@@ -179,15 +180,24 @@ class Target:
         networks = _networks(specs, conditions=own, weights=weights or {}, forms=self.forms)
         seen = set(own.values())
         images = {one: replace(self, conditions=one).calibration_batches() for one in seen}
-        with self.bench(on_progress=on_progress) as bench, alone():
-            measured = measure_latency(
-                networks,
-                bench=bench,
-                budget_s=budget_s * len(networks),
-                together=together,
-                conditions=own,
-                images={name: images[one] for name, one in own.items()},
-            )
+        held = nullcontext if self.conditions.is_remote else alone  # nobody here disturbs there
+
+        def timed() -> dict[str, Measurement]:
+            with self.bench(on_progress=on_progress) as bench, held():
+                return measure_latency(
+                    networks,
+                    bench=bench,
+                    budget_s=budget_s * len(networks),
+                    together=together,
+                    conditions=own,
+                    images={name: images[one] for name, one in own.items()},
+                )
+
+        try:
+            measured = asked_again(timed, on_progress=on_progress)
+        except LinkError as lost:
+            without, here = partial(Measurement.without_value, lost.message), self.environment.id
+            measured = {name: without(at, environment_id=here) for name, at in own.items()}
         return {
             name: _detailed(measured[name], network, has_peak=has_peak)
             for name, network in networks.items()
@@ -247,8 +257,9 @@ def calibrated(
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
-    environment = environment or capture_environment()
-    calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
+    environment = environment_of(conditions.device, here=environment)
+    take = partial(calibrate, conditions, environment=environment, on_progress=on_progress)
+    calibration = asked_again(take, on_progress=on_progress)
     kept = ("environment_id", "settings", "constants_ms", "note", "generation")
     constants = {key: getattr(calibration, key) for key in kept}
     return Target(
@@ -264,7 +275,9 @@ def known_anchors(
     if calibration is None or protocol_of(calibration["settings"]) != PROTOCOL:
         return ()
     backend, begun = conditions.backend, Environment(**header["environment"])
-    is_here = begun.what_counts(backend=backend) == environment.what_counts(backend=backend)
+    now = environment_of(conditions.device, here=environment)
+    is_here = begun.what_counts(backend=backend) == now.what_counts(backend=backend)
+    is_here = calibration["environment_id"] == now.id if conditions.is_remote else is_here
     is_alike = Conditions.from_document(header["conditions"]) == conditions
     return calibration.get("anchors", ()) if is_here and is_alike else ()
 
@@ -339,17 +352,6 @@ def _deployed(
     return made
 
 
-def _peak_memory(network: nn.Module, *, conditions: Conditions) -> Quantity:
-    """The memory of one more pass, or why it could not be told."""
-    if conditions.backend != "eager":
-        return Quantity(unit="bytes", reason=f"the backend {conditions.backend} does not tell")
-    example = torch.zeros(conditions.batch, 3, *conditions.resolution)
-    ready, images = placed(network, example, conditions=conditions)
-    with torch_threads(conditions.threads), torch.inference_mode():
-        ready(images)
-        return peak_memory(lambda: ready(images), device=conditions.device)
-
-
 def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -> Measurement:
     """With what was chosen when the network was deployed, and with its peak memory if wanted."""
     details = dict(measurement.details)
@@ -361,7 +363,7 @@ def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -
             "deployment_error": network.error,
         }
     if has_peak and measurement.value is not None:
-        peak, name = _peak_memory(network, conditions=measurement.conditions), "peak_memory_bytes"
+        peak, name = peak_memory_of(network, conditions=measurement.conditions), "peak_memory_bytes"
         details |= {f"{name}_missing": peak.reason} if peak.value is None else {name: peak.value}
     return replace(measurement, details=details)
 

@@ -57,6 +57,8 @@ from archbench.errors import (
     unknown_name,
 )
 from archbench.exactness import Standard
+from archbench.measure.device.known import device_named
+from archbench.measure.device.session import network_there
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -113,6 +115,11 @@ def absence(name: str, *, device: str) -> MissingError | None:
         UsageError: There is no backend of this name.
     """
     backend = BACKENDS.load(name)
+    if Conditions(device=device).is_remote:
+        if name not in (runtimes := device_named(device).runtimes):
+            has = ", ".join(f"{one} {version}" for one, version in runtimes.items())
+            return MissingError(f"{device} does not have it", help=f"{device} has {has}")
+        device = "cpu"
     if device not in backend.PRECISIONS:
         others = ", ".join(backend.PRECISIONS)
         return MissingError(f"it does not run on {device}", help=f"it runs on {others}")
@@ -131,11 +138,16 @@ def absence(name: str, *, device: str) -> MissingError | None:
 def can_compute(conditions: Conditions) -> bool:
     """Whether the backend can be asked for this precision on this device."""
     known = BACKENDS.load(conditions.backend).PRECISIONS
-    return conditions.precision in known.get(conditions.device, ())
+    return conditions.precision in known.get(conditions.processor, ())
 
 
-def in_eager(conditions: Conditions) -> Conditions:
-    """The conditions in eager, and in fp32 where eager has no such precision."""
+def of_calibrators(conditions: Conditions) -> Conditions:
+    """The conditions in eager, and in fp32 where eager has no such precision.
+
+    On another device, which has no eager, they are those of its runtime, in fp32.
+    """
+    if conditions.is_remote:
+        return replace(conditions, precision="fp32")
     asked = replace(conditions, backend="eager")
     return asked if can_compute(asked) else replace(asked, precision="fp32")
 
@@ -155,7 +167,7 @@ def require_backend(conditions: Conditions) -> None:
         raise missing.at(f"backend {name}")
     if not can_compute(conditions):
         able = [one for one in BACKENDS.names if can_compute(replace(conditions, backend=one))]
-        known = ", ".join(BACKENDS.load(name).PRECISIONS[device])
+        known = ", ".join(BACKENDS.load(name).PRECISIONS[conditions.processor])
         others = f"; {precision} on {device}: {', '.join(able)}" if able else ""
         raise UsageError(
             f"it does not compute {precision} on {device}",
@@ -230,18 +242,29 @@ def _made(
 ) -> Runnable:
     backend = BACKENDS.load(conditions.backend)
     if artifact is not None:
-        _with_files(conditions)
-        with _complete(conditions.backend):
-            return backend.open_artifact(artifact, example, conditions=conditions)
+        return _opened(artifact, example, conditions=conditions)
     if hasattr(backend, "prepare"):
         return backend.prepare(network, example, conditions=conditions)
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
         path = Path(folder, "network").with_suffix(backend.SUFFIX)
         write_artifact(network, example, path=path, conditions=conditions, images=images)
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
-        with _complete(conditions.backend):
-            found: Runnable = backend.open_artifact(path, example, conditions=conditions)
+        found = _opened(path, example, conditions=conditions)
     return replace(found, details={**found.details, "artifact_bytes": size})
+
+
+def _opened(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """An artifact ready to be run on the device of the conditions.
+
+    Of another device only the precision that was asked for is known.
+    """
+    backend = _with_files(conditions)
+    if conditions.is_remote:
+        there = network_there(path, example, conditions=conditions)
+        return Runnable(run=there, precision=conditions.precision)
+    with _complete(conditions.backend):
+        found: Runnable = backend.open_artifact(path, example, conditions=conditions)
+        return found
 
 
 def write_artifact(

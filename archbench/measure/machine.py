@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from archbench.errors import MissingError, StorageError, UsageError, unknown_name
+from archbench.errors import MissingError, StorageError, UsageError
 from archbench.lock import locked
+from archbench.measure.device.known import device_named
 from archbench.memory import keep_memory
 from archbench.progress import Progress
 from archbench.study.environment import ROOT, Environment, capture, usable_cores
@@ -52,16 +53,27 @@ def capture_environment() -> Environment:
     return capture(gpu=gpu_name())
 
 
-def require_device(device: str) -> None:
-    """Refuses a device on which nothing can be measured here.
+def environment_of(device: str, *, here: Environment | None = None) -> Environment:
+    """The environment of what is timed on a device: that of this process, or another device's.
 
     Raises:
-        UsageError: There is no such kind of device.
+        UsageError: There is no device of this name.
+    """
+    if device not in _KNOWN and not device.startswith("cuda"):
+        return device_named(device).environment
+    return here or capture_environment()
+
+
+def require_device(device: str) -> None:
+    """Refuses a device on which nothing can be measured from here.
+
+    Raises:
+        UsageError: There is no such kind of device, nor another one of this name.
         MissingError: This machine has none.
     """
     if device not in _KNOWN:
-        raise unknown_name("device", device, _KNOWN)
-    if device not in devices():
+        device_named(device)
+    elif device not in devices():
         raise MissingError(
             f"this machine has no {device} device that torch can use",
             help="measure on cpu, or install a torch that matches the driver",

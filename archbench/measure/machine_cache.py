@@ -21,7 +21,7 @@ import torch
 from archbench.cache_folder import cache_folder
 from archbench.digest import sha256_of
 from archbench.errors import StorageError
-from archbench.measure.backend import in_eager
+from archbench.measure.backend import of_calibrators
 from archbench.measure.latency.estimate import core_disturbance
 from archbench.memory import keep_memory
 from archbench.study.atomic_file import write_atomically, writing_alone
@@ -94,14 +94,19 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
 
     From here on this process holds tensors as the setting ``memory`` says.
     """
-    conditions = in_eager(conditions)
+    conditions = of_calibrators(conditions)
     backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
-    return {
+    asked = {
         "protocol": PROTOCOL,
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
+    }
+    if conditions.is_remote:
+        return asked
+    return {
+        **asked,
         "memory": keep_memory() or "as the system has it",
         "cpu_capability": backends.cpu.get_cpu_capability(),
         "cpu_linear": backends.mkldnn.matmul.fp32_precision,

@@ -152,7 +152,7 @@ def cold_times(
     before has just written.
     """
     order, names = random.Random(0), list(pieces)
-    evict = evictor(bench.conditions.device)
+    evict = bench.evict or evictor(bench.conditions.device)
     calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS)
     reference = bench.ready(calibrator).run
     compared: list[Timing] = []

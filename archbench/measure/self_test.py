@@ -16,7 +16,7 @@ from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import CalibratedBench, disturbance, keep_check
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
-from archbench.measure.machine import activity, counters
+from archbench.measure.machine import activity
 from archbench.measure.machine_cache import CHECKS, DriftCheck, deviations
 from archbench.study.runs import NORMAL_95
 
@@ -77,9 +77,9 @@ def self_test(bench: CalibratedBench, *, seconds: float) -> dict[str, Any]:
     the next measurement, and the ``disturbance`` for which nothing can be said of them now.
     """
     calibration = bench.calibration
-    began, before = bench.clock.wall(), counters()
+    began, before = bench.clock.wall(), bench.counters()
     copies, others = _timed(bench, seconds=seconds)
-    worked = activity(before, counters(), seconds=bench.clock.wall() - began)
+    worked = activity(before, bench.counters(), seconds=bench.clock.wall() - began)
     off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
     # A round of which the end was cut off is of no use.
     rounds = min(map(len, copies))

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from archbench.measure.backend import placed
 from archbench.measure.gpu import open_nvml
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Clock, Forward, Timing
 from archbench.measure.latency.estimate import quantile
+from archbench.measure.machine import torch_threads
 from archbench.study.measurement import Conditions
 
 _POWERCAP = Path("/sys/class/powercap")
@@ -93,6 +96,17 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
     except (OSError, LookupError, AttributeError) as error:  # the last where it is not glibc
         return Quantity(unit="bytes", reason=f"the system does not tell: {error}")
     return Quantity(unit="bytes", value=1024.0 * max(0, peak_kb - base_kb))
+
+
+def peak_memory_of(network: nn.Module, *, conditions: Conditions) -> Quantity:
+    """The memory of one more pass, or why it could not be told."""
+    if conditions.backend != "eager":
+        return Quantity(unit="bytes", reason=f"the backend {conditions.backend} does not tell")
+    images = torch.zeros(conditions.batch, 3, *conditions.resolution)
+    ready, images = placed(network, images, conditions=conditions)
+    with torch_threads(conditions.threads), torch.inference_mode():
+        ready(images)
+        return peak_memory(lambda: ready(images), device=conditions.device)
 
 
 def energy_per_image(

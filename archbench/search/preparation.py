@@ -20,6 +20,7 @@ from archbench.evaluate.price import Price
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.quantised import quantisation_of
 from archbench.evaluate.target import Target
+from archbench.measure.machine import environment_of
 from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
 from archbench.search import events
@@ -170,7 +171,9 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
             _refuse_other_protocol(header, path=context.settings.path)
             context.target = Target(
                 conditions=conditions,
-                environment=Environment(**header["environment"]),
+                environment=environment_of(
+                    conditions.device, here=Environment(**header["environment"])
+                ),
                 constants=header["calibration"],
                 batches=tuple(header.get("batches", ())[1:]),
                 details=details_wanted([*header["objectives"], *header["limits"]]),

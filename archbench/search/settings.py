@@ -11,6 +11,7 @@ from typing import Any
 from archbench.command_line import command_line
 from archbench.data import Data, name_of
 from archbench.errors import UsageError
+from archbench.measure.machine import devices
 from archbench.models import ArchSpec, count
 from archbench.search.pruning import load_pruner, named_pruner
 from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
@@ -71,8 +72,12 @@ class Settings:
 
     @property
     def training_device(self) -> str:
-        """Where candidates are trained: on the kind of device that they are made for."""
-        return "cuda" if self.space.target.device.startswith("cuda") else "cpu"
+        """Where candidates are trained: on the kind of device that they are made for.
+
+        Those for another device are trained on the best one here.
+        """
+        conditions = Conditions(device=self.space.target.device)
+        return devices()[-1] if conditions.is_remote else conditions.processor
 
     @property
     def most_trials(self) -> int:

@@ -10,6 +10,7 @@ from archbench.errors import ArchbenchError, MissingError
 from archbench.evaluate.ancestor import NONE, PUBLISHED
 from archbench.evaluate.runtime_choice import serving_backends
 from archbench.measure.backend import require_backend
+from archbench.measure.device.known import device_named
 from archbench.search.pruning import load_pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.settings import conditions_of
@@ -28,6 +29,8 @@ def require_usable(space: SearchSpace) -> None:
     load_sampler(space.search.sampler, place=space.place_of("search.sampler"))
     load_pruner(space.search.pruner, place=space.place_of("search.pruner"))
     asked = conditions_of(space)
+    if asked.is_remote:
+        device_named(asked.device, place=space.place_of("target.device"))
     with _written_at(space, "target.backend"):
         if asked.backend == AUTO:
             serving_backends(asked, precisions=space.target.precisions)

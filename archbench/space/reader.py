@@ -13,7 +13,7 @@ PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 MOST_CONFIRMATION = 10.0
 """Times the search's own cost that a confirmation may be given at most."""
 
-_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?|(?!cpu|cuda)[a-z][a-z0-9_-]{0,31}")
 _FROM_OUTSIDE = re.compile(
     r"(optuna:|hub:|module:|object:)[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}(:[\w.]{1,64})?"
 )
@@ -95,7 +95,7 @@ def one_of(*words: str) -> Reader:
 
 device = _reader(
     lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
-    "is not cpu, cuda or cuda:N",
+    "is not cpu, cuda, cuda:N or the name of another device",
     schema={"type": "string", "pattern": f"^({_DEVICE.pattern})$"},
 )
 positive = _reader(

@@ -28,7 +28,7 @@ AUTO = "auto"
 class TargetSection:
     """On what the latency is measured."""
 
-    device: Annotated[str, reader.device, "cpu, cuda or cuda:N"] = "cpu"
+    device: Annotated[str, reader.device, "cpu, cuda, cuda:N or another device"] = "cpu"
     threads: Annotated[int, reader.whole("threads"), "CPU threads of one forward pass"] = 1
     backend: Annotated[str, reader.entry, "the runtime; auto: the fastest one here"] = AUTO
     batch: Annotated[

@@ -15,8 +15,9 @@ Verdict = Literal["stable", "disturbed", "incomplete"]
 class Conditions:
     """The conditions under which a network is measured.
 
-    The device is ``cpu`` or ``cuda``, the backend an entry of ``archbench/measure/backends``, the
-    precision that which was really computed; the threads are those of one forward pass.
+    The device is ``cpu`` or ``cuda``, or the name of another one; the backend an entry of
+    ``archbench/measure/backends``, the precision that which was really computed; the threads are
+    those of one forward pass.
     """
 
     device: str = "cpu"
@@ -25,6 +26,16 @@ class Conditions:
     batch: int = 1
     resolution: tuple[int, int] = (224, 224)
     threads: int = 1
+
+    @property
+    def processor(self) -> str:
+        """``cpu`` or ``cuda``: what computes on the device, which is a CPU on another device."""
+        return "cuda" if self.device.startswith("cuda") else "cpu"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the device is another than this machine, see ``archbench.measure.device``."""
+        return self.processor == "cpu" and self.device != "cpu"
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -43,7 +54,7 @@ class Conditions:
     def text(self, *, resolution: str) -> str:
         """In a few words, of which these say the resolution."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        where = self.device if self.device != "cpu" else f"cpu, {threads}"
+        where = self.device if self.processor == "cuda" else f"{self.device}, {threads}"
         return f"{where}, {self.backend}, {self.precision}, batch {self.batch}, {resolution}"
 
 
@@ -62,6 +73,22 @@ class Measurement:
     verdict: Verdict  # ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``
     reason: str = ""
     details: Mapping[str, float | int | str] = field(default_factory=dict)  # as ``off_cpu_share``
+
+    @classmethod
+    def without_value(cls, reason: str, conditions: Conditions, *, environment_id: str) -> Self:
+        """A latency that could not be had."""
+        return cls(
+            metric="latency",
+            unit="ms",
+            samples=(),
+            value=None,
+            low=None,
+            high=None,
+            conditions=conditions,
+            environment_id=environment_id,
+            verdict="incomplete",
+            reason=reason,
+        )
 
     def to_document(self) -> dict[str, Any]:
         """The measurement as a JSON-able mapping."""

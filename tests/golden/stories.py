@@ -16,7 +16,8 @@ limits: {latency_ms: 8}
 """
 
 COMMANDS = (
-    "ablate", "certify", "compare", "confirm", "doctor", "estimate", "export", "insight", "measure",
+    "ablate", "certify", "compare", "confirm", "device", "device add", "device list",
+    "device remove", "doctor", "estimate", "export", "insight", "measure",
     "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
     "retrain", "search", "serve", "space", "space count", "space init", "space list",
     "space sample", "space schema", "space show", "space validate", "train", "watch", "weights",

@@ -45,7 +45,7 @@ def process(
             return Counters(ticks=0, stolen=0, throttled=None, processes=processes)
 
         with found.bench(conditions, environment=environment, clock=clock) as bench:
-            check_drift(bench, read_counters=read_counters)
+            check_drift(replace(bench, counters=read_counters))
         return found
 
     return run

@@ -98,13 +98,13 @@ def test_a_verdict_is_stable_at_each_limit_and_gives_every_reason_beyond(
         timings=[timed(5.0 + number % 3) for number in range(20)],
         calibration=[timed(2.0 if number < 10 else 2.2) for number in range(20)],
     )
-    attempt.judge(bench=bench_of(clock), throttled=0, gpu="")
+    attempt.judge(bench=bench_of(clock), throttled=0, others="")
     assert attempt.found is not None
     found = (20, attempt.off_cpu, attempt.drift, attempt.found.half_width)
     for name, limit in zip(BEYOND, found, strict=True):
         just_less = 21 if name == "WANTED_FORWARDS" else math.nextafter(limit, 0.0)
         monkeypatch.setattr(estimate, name, just_less if name in beyond else limit)
-    attempt.judge(bench=bench_of(clock), throttled=0, gpu="")
+    attempt.judge(bench=bench_of(clock), throttled=0, others="")
     assert attempt.verdict == ("disturbed" if beyond else "stable")
     assert attempt.reason == "; ".join(BEYOND[name] for name in beyond)
 

@@ -106,7 +106,7 @@ def test_a_new_space_fits() -> None:
         ("search: {trials: null}", ".search.trials: is no integer"),
         ("search: {epochs: null, timeout: 10m, confirm: 0.2}", None),
         ("proxy: {balance: auto, images: null}", None),
-        ("target: {device: tpu}", ".target.device: does not match"),
+        ("target: {device: cuda0}", ".target.device: does not match"),
         ("objectives: {accuracy: min}", ".objectives.accuracy: is not max"),
         ("limits: {latency_ms: 8ms}", ".limits.latency_ms: is no number"),
         ("axes: {dim: [1]}", ".axes.dim: does not match"),

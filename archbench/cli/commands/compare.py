@@ -40,7 +40,7 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
 @option.BATCH
 @option.RESOLUTION
 @option.THREADS
-@option.DEVICE
+@option.TARGET
 @option.BACKEND
 @click.option("--precision", metavar="NAME", default="fp32")
 @option.CALIBRATION
@@ -70,10 +70,12 @@ def command(
     what this machine can resolve.
     """
     from archbench.evaluate import comparison
+    from archbench.measure.device.known import default_backend
     from archbench.report.findings import speed
 
     limit = speed.Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
+    how["backend"] = how["backend"] or default_backend(how["device"])
     contestants = _networks(networks, overrides=overrides, results=results)
     with console.Meter() as progress:
         found = comparison.compare(contestants, against=stored, on_progress=progress, **how)

@@ -16,7 +16,7 @@ from archbench.cli import console, names, option
     default=10.0,
     help="Duration of the A/A test, which times copies of one network.",
 )
-@option.DEVICE
+@option.TARGET
 @option.THREADS
 @option.RESULTS
 @option.JSON

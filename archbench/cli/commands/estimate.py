@@ -31,8 +31,8 @@ _TO_FIT = 60
 @click.option("--threads", type=option.whole("threads"), help="The space's, or 1.")
 @click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    help="Device; by default that of the space, or cpu.",
+    metavar="NAME",
+    help="Device, as for archbench profile; by default that of the space, or cpu.",
 )
 @option.RESULTS
 @option.JSON
@@ -54,6 +54,7 @@ def command(
     """
     from archbench.evaluate.block_estimate import SCHEMA, estimate_all
     from archbench.evaluate.runtime_choice import fastest_backend
+    from archbench.measure.device.known import default_backend
     from archbench.models import as_spec
     from archbench.report.findings import speed
     from archbench.search.settings import conditions_of
@@ -75,6 +76,8 @@ def command(
         specs, alike = _drawn(loaded, samples=samples, seed=seed)
         conditions = conditions_of(loaded)
     said = {name: value for name, value in asked.items() if value is not None}
+    if space is None and "device" in said:
+        said["backend"] = default_backend(said["device"])
     conditions = replace(conditions, **said)
     with console.Meter() as progress:
         if conditions.backend == AUTO:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@option.DEVICE
+@option.TARGET
 @option.BACKEND
 @click.option("--precision", metavar="NAME", help="That of the search by default.")
 @click.option("--batch", type=option.whole("batch"), help="That of the search by default.")
@@ -35,9 +35,11 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
     Nothing is trained. The front by the new times is written beside the study's own tables.
     """
     from archbench.evaluate.remeasure import measure_elsewhere
+    from archbench.measure.device.known import default_backend
     from archbench.report.findings.front import elsewhere
 
     path = names.study_path(study, results=results)
+    how["backend"] = how["backend"] or default_backend(how["device"])
     with console.Meter() as progress:
         document, front = measure_elsewhere(path, trials=trials, on_progress=progress, **how)
     named = study_argument(path)

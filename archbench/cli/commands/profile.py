@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 @option.THREADS
 @click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda", "all"]),
+    metavar="NAME",
     default="all",
-    help="Device to time on; all means each one of this machine.",
+    help="Device to time on: cpu, cuda, or one that archbench device added; all means each one "
+    "of this machine.",
 )
 @click.option(
     "--backend",
-    default="eager",
     type=option.names,
-    help="Backends, as eager,openvino; all means each one that is installed.",
+    help="Backends, as eager,openvino; all means each one that is installed. By default eager, or "
+    "another device's runtime.",
 )
 @click.option(
     "--precision",
@@ -81,9 +82,12 @@ def command(
     for a function of yours that returns a torch.nn.Module.
     """
     from archbench.evaluate.profile import profile
+    from archbench.measure.device.known import default_backend
     from archbench.report.findings import profile as findings
     from archbench.study.measurement import Conditions
 
+    devices = None if device == "all" else (device,)
+    how["backend"] = how["backend"] or (default_backend(device) if devices else "eager",)
     if is_serving or is_where:
         _check_question(both=is_serving and is_where, no_latency=no_latency, **how)
         batches, resolution = how["batches"], how["resolution"]
@@ -108,7 +112,6 @@ def command(
         raise UsageError("there is a plot of --where only", place="--save", help="add --where")
     asked = [names.opened(text, overrides=overrides, results=results) for text in networks]
     with console.Meter() as progress:
-        devices = None if device == "all" else (device,)
         found = profile(asked, devices=devices, latency=not no_latency, on_progress=progress, **how)
     document = found.document()
     differing = [

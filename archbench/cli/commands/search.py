@@ -54,7 +54,11 @@ _OF_A_CONFIRMATION = {
     help="Train no candidate that is slower, in ms: 5 or 5ms.",
 )
 @option.SET
-@click.option("--device", metavar="NAME", help="Device to search for: cpu, cuda or cuda:1.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Device to search for: cpu, cuda, cuda:1, or one that archbench device added.",
+)
 @click.option(
     "--backend",
     metavar="NAME",

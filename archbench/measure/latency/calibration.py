@@ -28,7 +28,7 @@ from archbench.measure.latency.estimate import (
 )
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
-from archbench.measure.machine import Counters, activity, counters, require_device
+from archbench.measure.machine import activity, require_device
 from archbench.measure.machine_cache import (
     BACK,
     UNREADABLE,
@@ -255,9 +255,7 @@ def _taken(calibrators: Sequence[Calibrator], *, bench: Bench) -> Constants:
     )
 
 
-def check_drift(
-    bench: CalibratedBench, *, read_counters: Callable[[], Counters] = counters
-) -> None:
+def check_drift(bench: CalibratedBench) -> None:
     """Checks once in a process whether the calibration networks drifted from their constants.
 
     It takes some 0.2 s, and four times as long where the networks seem to have left one another.
@@ -273,7 +271,7 @@ def check_drift(
     for forward in forwards.values():
         for _ in range(_CHECK_WARM_UP):
             forward()
-    began, before = bench.clock.wall(), read_counters()
+    began, before = bench.clock.wall(), bench.counters()
     found: dict[str, float] = {}
     for rounds in _CHECK_ROUNDS:
         while len(next(iter(timings.values()))) < rounds:
@@ -283,7 +281,7 @@ def check_drift(
         if spread(found) <= BACK:
             break
     disturbed = disturbance(
-        activity=activity(before, read_counters(), seconds=bench.clock.wall() - began),
+        activity=activity(before, bench.counters(), seconds=bench.clock.wall() - began),
         off_cpu=bench.off_cpu([timing for taken in timings.values() for timing in taken]),
         moved=min(drift([bench.seconds(one) for one in taken]) for taken in timings.values()),
     )

@@ -6,12 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 
+from archbench.measure.device.session import Session, measuring_there
+from archbench.measure.device.watch import BoardWatch
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.machine import (
+    Counters,
     Pinning,
+    counters,
     measurement_lock,
     pinned,
     require_device,
@@ -30,6 +36,13 @@ _LONG_S = 0.05  # a pass that needs no lead
 
 Forward = Callable[[], object]
 _Stopwatch = Callable[[Forward], "Timing"]
+
+
+class Watch(Protocol):
+    """A watch over a device: each reading tells of the time since the one before."""
+
+    def use(self, *, works: bool = True) -> dict[str, str]:
+        """What ``disturbance`` there was, and a ``note``; both may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +90,39 @@ class Clock:
         return throttle_count() or 0
 
 
+class _ClockThere(Clock):
+    """The clock of passes on another device; what else the link takes makes no budget shorter."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._scheduler = session, -1
+
+    def cpu(self) -> float:
+        """CPU time of passes there so far."""
+        return self._session.spent_s
+
+    def throttled(self) -> int:
+        """0: the watch over the device tells."""
+        return 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all networks of a measurement are timed with; ``watch`` times one forward pass."""
+    """What all networks of a measurement are timed with; ``watch`` times one forward pass.
+
+    The ``counters`` tell what else works on the device, ``others`` what disturbs there beside. On
+    another device ``watch_led`` times a pass that others lead, and ``evict`` fills the caches there
+    with other data.
+    """
 
     conditions: Conditions
     clock: Clock
     watch: _Stopwatch
     pinning: Pinning
     on_progress: Progress | None = None
+    counters: Callable[[], Counters] = counters
+    watch_led: _Stopwatch | None = None
+    evict: Callable[[], object] | None = None
+    others: Watch | None = None
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Tells what is being done, how much of it, and of how much."""
@@ -95,7 +132,7 @@ class Bench:
     @property
     def by_cpu_time(self) -> bool:
         """Whether CPU time counts: on one CPU thread, as preemption leaves it alone."""
-        return self.conditions.device == "cpu" and self.conditions.threads == 1
+        return self.conditions.processor == "cpu" and self.conditions.threads == 1
 
     def seconds(self, timing: Timing) -> float:
         """The seconds that count: of CPU time or of wall time."""
@@ -125,6 +162,8 @@ class Bench:
         0.3 to 0.9 ms took 1 to 10 % less behind others of their size than behind a calibration
         network, and so they did in a confirmation (``benchmarks/latency``).
         """
+        if self.watch_led and pass_s <= _LONG_S:
+            return self.watch_led(forward)
         self.lead(forward, pass_s=pass_s)
         return self.watch(forward)
 
@@ -138,7 +177,7 @@ class Bench:
 
     def off_cpu(self, timings: Sequence[Timing]) -> float | None:
         """The share of wall time without a core; None on a GPU, for which the thread waits."""
-        if self.conditions.device != "cpu":
+        if self.conditions.processor != "cpu":
             return None
         wall = sum(timing.wall for timing in timings)
         return max(0.0, 1 - sum(timing.cpu for timing in timings) / wall) if wall else 0.0
@@ -150,12 +189,19 @@ def measuring(
 ) -> Iterator[Bench]:
     """A bench on a device that nobody else measures on meanwhile; this process is pinned.
 
+    On another device the agent there is.
+
     Raises:
         UsageError: There is no such kind of device, or there are fewer usable cores than threads.
-        MissingError: This machine has no such device.
+        MissingError: This machine has no such device, or another one does not answer.
+        IncomparableError: Another device is no longer as it was added.
         StorageError: The measurement lock cannot be had.
     """
     require_device(conditions.device)
+    if conditions.is_remote:
+        with measuring_there(conditions, on_progress=on_progress) as session:
+            yield _bench_there(session, conditions=conditions, on_progress=on_progress)
+        return
     clock = clock or Clock()
     lock = measurement_lock(conditions.device, on_progress=on_progress)
     with lock, pinned(threads=conditions.threads) as pinning:
@@ -167,6 +213,27 @@ def measuring(
             pinning=pinning,
             on_progress=on_progress,
         )
+
+
+def _bench_there(
+    session: Session, *, conditions: Conditions, on_progress: Progress | None
+) -> Bench:
+    def watch(forward: Forward, lead_s: float = 0.0) -> Timing:
+        wall, cpu = session.timed(forward, lead_s=lead_s, most=MOST_LEADS)
+        return Timing(wall=wall, cpu=cpu, delay=0.0)
+
+    note = "" if session.cores else "not pinned: its system cannot pin a thread to a core"
+    return Bench(
+        conditions=conditions,
+        clock=_ClockThere(session),
+        watch=watch,
+        watch_led=partial(watch, lead_s=LEAD_S),
+        evict=session.evict,
+        counters=session.counters,
+        others=BoardWatch(session.state),
+        pinning=Pinning(cores=session.cores, note=note),
+        on_progress=on_progress,
+    )
 
 
 def expected_leads(pass_s: float) -> int:

@@ -19,7 +19,7 @@ from archbench.exactness import tensors_of
 from archbench.measure.backend import Runnable, prepared
 from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
-from archbench.measure.latency.clock import Forward
+from archbench.measure.latency.clock import Forward, Watch
 from archbench.measure.latency.estimate import quantile
 from archbench.measure.latency.rounds import (
     WANTED_HALF_WIDTH,
@@ -74,9 +74,9 @@ def measure_latency(
         UsageError: A backend or precision that cannot be.
         MissingError: This machine lacks what the backend needs.
     """
-    watch = gpu or gpu_watch(bench.conditions.device)
+    watch = gpu or bench.others or gpu_watch(bench.conditions.device)
     own = {name: conditions.get(name, bench.conditions) for name in networks}
-    session = _Session(bench=bench, conditions=own, together=together, gpu=watch)
+    session = _Session(bench=bench, conditions=own, together=together, others=watch)
     for name, network in networks.items():
         with session.faults_of(name):
             session.networks[name] = (
@@ -102,7 +102,7 @@ class _Session:
     bench: CalibratedBench
     conditions: Mapping[str, Conditions]
     together: float | None
-    gpu: GpuWatch | None
+    others: Watch | None
     networks: dict[str, Runnable] = field(default_factory=dict)
     warm: dict[str, WarmUp] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -163,8 +163,8 @@ class _Session:
             for attempt in attempts.values():
                 attempt.placement_rounds = stay if attempt.network.relocated else 0
         throttled = bench.clock.throttled()
-        if self.gpu:
-            self.gpu.use()
+        if self.others:
+            self.others.use()
         run_rounds(
             list(attempts.values()),
             calibrators,
@@ -173,11 +173,11 @@ class _Session:
             at_last=at_last,
             together=self.together is not None,
         )
-        use = self.gpu.use() if self.gpu else {"disturbance": "", "note": ""}
+        use = self.others.use() if self.others else {"disturbance": "", "note": ""}
         throttled = bench.clock.throttled() - throttled
         for name, attempt in attempts.items():
-            attempt.judge(bench=bench, throttled=throttled, gpu=use["disturbance"])
-            attempt.gpu_note = use["note"]
+            attempt.judge(bench=bench, throttled=throttled, others=use["disturbance"])
+            attempt.note = use["note"]
             self.attempts.setdefault(name, []).append(attempt)
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
@@ -256,8 +256,8 @@ class _Session:
             waited_ms = sum(timing.delay * 1e3 for timing in best.timings)
             details["run_delay_share"] = waited_ms / sum(walls_ms)
         details |= calibration.details()
-        if best.gpu_note:
-            details["gpu_note"] = best.gpu_note
+        if best.note:
+            details["board" if bench.conditions.is_remote else "gpu_note"] = best.note
         first, *repeats = self.attempts[name]
         if repeats:
             details["repeats"] = len(repeats)

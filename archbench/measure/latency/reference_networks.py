@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archbench.measure.backend import Runnable, in_eager, prepared
+from archbench.measure.backend import Runnable, of_calibrators, prepared
 from archbench.study.measurement import Conditions
 
 _Family = Literal["attention", "convolution"]
@@ -33,9 +33,9 @@ class Calibrator:
     shape: tuple[int, ...]
 
     def ready(self, conditions: Conditions) -> Runnable:
-        """The network ready to be run, in eager whatever runs the candidate."""
+        """The network ready to be run, in eager whatever runs the candidate; see there."""
         example = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
-        return prepared(self.build(), example, conditions=in_eager(conditions))
+        return prepared(self.build(), example, conditions=of_calibrators(conditions))
 
 
 class _AttentionNetwork(nn.Module):

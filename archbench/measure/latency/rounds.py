@@ -123,7 +123,7 @@ class Attempt(Placed):
     reason: str = ""
     drift: float = 0.0
     off_cpu: float | None = None
-    gpu_note: str = ""
+    note: str = ""
 
     @property
     def has_value(self) -> bool:
@@ -165,7 +165,7 @@ class Attempt(Placed):
             self.is_done = self.ratio(bench=bench).half_width <= self.wanted_half_width
         self.is_done = self.is_done or number >= stops[-1]
 
-    def judge(self, *, bench: Bench, throttled: int, gpu: str) -> None:
+    def judge(self, *, bench: Bench, throttled: int, others: str) -> None:
         """Keeps ratio, verdict and reason of a finished attempt."""
         number, self.reason, fitted = len(self.timings), self.fault, "fitted into the budget"
         if not self.reason and not self.has_value:
@@ -185,7 +185,7 @@ class Attempt(Placed):
             estimate.core_disturbance(self.off_cpu),
             f"the calibration network drifted by {drift:.0%} meanwhile" if is_drifting else "",
             f"cores were slowed down for heat {throttled} times meanwhile" if throttled else "",
-            gpu,
+            others,
             f"the interval is as wide as ±{width:.0%}" if is_wide else "",
         )
         self.reason = "; ".join(filter(None, reasons))
