@@ -29,13 +29,8 @@ ROWS = 8
 class Pictured(Protocol):
     """A headline over a bar, and lines beneath it."""
 
-    @property
-    def trials(self) -> int:
-        """How many there will be."""
-
-    @property
-    def trials_done(self) -> int:
-        """How many have ended."""
+    def share(self) -> float:
+        """How much of the bar is full, from 0 to 1."""
 
     def headline(self) -> str:
         """The line above the bar."""
@@ -69,7 +64,9 @@ class SearchProgress:
         self.prepared: events.Prepared | None = None
         self.trials_done = 0
         self.trials = 0
-        self._ends = self._began
+        self._worked = self._ends = self._began  # since and until when trials and confirmation run
+        self.is_confirming = False
+        self.step: events.StepAdvanced | None = None
         self.workers: dict[int, Running] = {}
         self.front: tuple[TrialRecord, ...] = ()
         self.endings: Counter[str] = Counter()
@@ -81,8 +78,13 @@ class SearchProgress:
 
     @update.register
     def _(self, happened: events.StageChanged) -> str:
-        self.stage = happened.text
+        self.stage, self.step = happened.text, None
         return happened.text
+
+    @update.register
+    def _(self, happened: events.StepAdvanced) -> str:
+        self.step = happened
+        return ""
 
     @update.register
     def _(self, happened: events.Warned) -> str:
@@ -97,7 +99,8 @@ class SearchProgress:
     def _(self, happened: events.Prepared) -> str:
         self.prepared = happened
         self.trials, self.trials_done = happened.trials, happened.trials_done
-        self._ends = self._clock() + happened.expected_seconds
+        self._worked = self._clock()
+        self._ends = self._worked + total_seconds(happened)
         return "\n".join(preparation(happened, now=self._now()))
 
     @update.register
@@ -158,12 +161,25 @@ class SearchProgress:
         return f"front: {len(self.front)}{of} trials, {_span(self.front)}"
 
     @update.register
+    def _(self, happened: events.ConfirmationStarted) -> str:
+        self.is_confirming = True
+        if self.prepared is None:
+            self._worked = self._clock()
+        self._ends = self._clock() + happened.remaining_seconds
+        told = f"confirming the front: {number.plural(happened.in_doubt, 'uncertain candidate')}"
+        if happened.training_seconds > 0:
+            told += f", up to {number.duration(happened.training_seconds)} of further training"
+        self.stage = told
+        return told
+
+    @update.register
     def _(self, happened: events.SeedTrained) -> str:
         record = happened.record
+        self._ends = self._clock() + happened.remaining_seconds
         spent = number.duration(happened.spent_seconds)
         told = (
             f"trial {record.number}: {accuracy_text(record)} over {len(final_accuracies(record))} "
-            f"trainings, on the front with {number.chance(happened.on_front)}; "
+            f"trainings, Pareto-optimal with {number.chance(happened.on_front)}; "
             f"{happened.in_doubt} uncertain"
         )
         self.stage = f"confirming the front; {told}"
@@ -198,12 +214,27 @@ class SearchProgress:
         return [*shown, "", "the front so far", *table, *more]
 
     def headline(self) -> str:
-        """Where the search stands, in one line."""
-        if self.prepared is None:
-            return f"{self.stage}  {number.duration(self._clock() - self._began)}"
-        left = max(0.0, self._ends - self._clock())
+        """Where the search stands, in one line: what is done, what is left in all, until when."""
+        if self.prepared is None and not self.is_confirming:
+            elapsed = number.duration(self._clock() - self._began)
+            if self.step is None:
+                return f"{self.stage}  {elapsed}"
+            return f"{self.step.text}  {self.step.done:,} of {self.step.total:,}  {elapsed}"
+        name = self.prepared.name if self.prepared else ""
         done = f"{self.trials_done} of {self.trials} trials"
-        return f"{self.prepared.name}  {done}  {number.duration(left)} left"
+        what = "confirming the front" if self.is_confirming else done
+        left = self._ends - self._clock()
+        until = f"{self._now() + timedelta(seconds=left):%H:%M}"
+        most = "at most " if self.is_confirming else ""
+        told = f"{most}{number.duration(left)} left, until {until}" if left > 0 else "almost done"
+        return "  ".join(filter(None, [name, what, told]))
+
+    def share(self) -> float:
+        """How much of all is done, by time; before the first trial of a step, by its count."""
+        if self.prepared is None and not self.is_confirming:
+            return self.step.done / self.step.total if self.step else 0.0
+        now = self._clock()
+        return (now - self._worked) / max(now - self._worked, self._ends - self._worked, 1e-9)
 
     def _doing(self, trial: int, doing: str) -> None:
         for worker, running in self.workers.items():
@@ -211,8 +242,26 @@ class SearchProgress:
                 self.workers[worker] = running._replace(doing=doing)
 
 
+def total_seconds(prepared: events.Prepared) -> float:
+    """How long all that is left takes: trials, known networks, and confirming the front."""
+    beside = prepared.baseline_seconds + prepared.confirmation_seconds
+    return prepared.expected_seconds + beside
+
+
 def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
-    """What is known before the first trial, in lines: size, feasible share, price, end."""
+    """What is known before the first trial, in lines: end, parts of the time, size, price."""
+    total, left = total_seconds(prepared), max(0, prepared.trials - prepared.trials_done)
+    workers = number.plural(prepared.workers, "worker")
+    parts = [f"{left} trials on {workers} {number.duration(prepared.expected_seconds)}"]
+    if prepared.baseline_seconds:
+        names = prepared.baselines
+        which = "chosen by their latency" if names is None else ", ".join(names)
+        most = number.duration(prepared.baseline_seconds)
+        parts.append(f"known networks ({which}) up to {most}")
+    if prepared.confirmation_seconds:
+        parts.append(f"confirming the front up to {number.duration(prepared.confirmation_seconds)}")
+    until = f"{now + timedelta(seconds=total):%H:%M}"
+    yield listed([f"about {number.duration(total)} in all, until {until}: {', '.join(parts)}"])
     low, high = prepared.feasible_low, prepared.feasible_high
     share = number.percent(prepared.feasible_share)
     if low != high:
@@ -222,18 +271,6 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
     yield listed([price, *prepared.sources])
     if prepared.backend:
         yield prepared.backend
-    left = max(0, prepared.trials - prepared.trials_done)
-    workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
-    end = now + timedelta(seconds=prepared.expected_seconds)
-    yield (
-        f"{left} trials on {workers} take about {number.duration(prepared.expected_seconds)}; "
-        f"done at {end:%H:%M}"
-    )
-    if prepared.baseline_seconds:
-        names = prepared.baselines
-        which = "chosen by their latency" if names is None else ", ".join(names)
-        more = number.duration(prepared.baseline_seconds)
-        yield f"known networks beside them ({which}) take up to {more} more"
 
 
 def _ending_text(record: TrialRecord) -> str:
@@ -277,7 +314,7 @@ def shown(
 
         def listener(happened: events.Event) -> None:
             line = progress.update(happened)
-            if isinstance(happened, hidden):
+            if not line or isinstance(happened, hidden):
                 return
             if live is None:
                 if not console.is_json():
@@ -299,7 +336,7 @@ def picture(shown: Callable[[], Pictured]) -> Live:
     def drawn() -> RenderableType:
         progress = shown()
         # The padding ends the bar's line, which the bar alone does not.
-        bar = Padding(ProgressBar(total=max(1, progress.trials), completed=progress.trials_done))
+        bar = Padding(ProgressBar(total=1.0, completed=progress.share()))
         lines = [Text(clean(line), no_wrap=True) for line in progress.lines()]
         return Group(Text(clean(progress.headline()), style="bold"), bar, *lines)
 

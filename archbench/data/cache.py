@@ -40,6 +40,7 @@ from archbench.progress import Progress, no_progress
 from archbench.registry import attribute_of, guest
 
 BLOCK = 1 << 24
+_MB = 10**6
 
 Used = TypeVar("Used")
 
@@ -253,9 +254,9 @@ def _check(file: BinaryIO, path: Path, request: DataRequest, *, end: int, sha256
     file.seek(0)
     found = hashlib.sha256()
     for start in range(0, end, BLOCK):
-        request.progress("checking the cached images", start, end)
+        request.progress("checking the cached images, MB", start // _MB, max(1, end // _MB))
         found.update(file.read(min(BLOCK, end - start)))
-    request.progress("checking the cached images", end, end)
+    request.progress("checking the cached images, MB", max(1, end // _MB), max(1, end // _MB))
     if found.hexdigest() != sha256:
         raise DamagedError("its images are not what was written", place=str(path))
 

@@ -91,7 +91,7 @@ def may_flip(name: str) -> bool:
         raise UsageError(
             f"flip={said[1]} is neither yes nor no",
             place=name,
-            help="say flip=no where left and right tell classes apart, as of arrows and letters",
+            help="say flip=no where left and right distinguish classes, as of arrows and letters",
         )
     return said is None or said[1] == "yes"
 

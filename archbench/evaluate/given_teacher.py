@@ -126,7 +126,7 @@ def _of_file(path: Path, *, stream: Stream) -> tuple[nn.Module, int, Normalised]
     names = () if "source" in found.origin else seen.class_names
     if names and names != stream.class_names:
         raise UsageError(
-            "it tells other classes apart than the data have, or in another order",
+            "its classes are not those of the data, or stand in another order",
             place=str(path),
             help=f"its classes: {', '.join(names[:5])}, ...",
         )
@@ -136,7 +136,7 @@ def _of_file(path: Path, *, stream: Stream) -> tuple[nn.Module, int, Normalised]
 def _check_classes(number: int, *, stream: Stream, name: str) -> None:
     if number != stream.num_classes:
         raise UsageError(
-            f"the teacher tells {number:,} classes apart, and the data have {stream.num_classes:,}",
+            f"the teacher has {number:,} classes, and the data have {stream.num_classes:,}",
             place=name,
             help="train a teacher on these data first and name its best.safetensors, or take none "
             "(--teacher none)",

@@ -339,11 +339,11 @@ def _mirrors(dataset: "DataSet | Stream") -> list[str]:
         as_is, mirrored = (f"{100 * share:.0f} %" for share in found)
         return [
             f"mirrors contradict the labels: a linear rule is right on {as_is} of the validation "
-            f"images and on {mirrored} of their mirrors; where left and right tell classes apart, "
+            f"images and on {mirrored} of their mirrors; where left and right distinguish classes, "
             f"{_NO_MIRROR}"
         ]
     return [
-        f"training mirrors images at random; where left and right tell classes apart, {_NO_MIRROR}"
+        f"training mirrors images at random; where left and right distinguish classes, {_NO_MIRROR}"
     ]
 
 

@@ -1,6 +1,8 @@
 """How fast are the networks of a study on another device, and does its front stand there?"""
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,8 @@ from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated, known_anchors
 from archbench.models import as_spec
 from archbench.progress import Progress, of_waits
-from archbench.study.measurement import Conditions
+from archbench.study.atomic_file import write_atomically
+from archbench.study.measurement import Conditions, Measurement
 from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.trial import Taken, TrialRecord
 
@@ -39,6 +42,7 @@ def measure_elsewhere(
     searching there is only known from all. Conditions that are not asked for, or are None, are
     those of the search; in another precision than its own the accuracy of a network stays what it
     was, as ``accuracy_in`` says. Each takes ``budget_s``, where the machine does not settle before.
+    What was timed is kept when it is interrupted, and the same call times the rest.
 
     Raises:
         UsageError: The study has no such trial yet.
@@ -66,12 +70,16 @@ def measure_elsewhere(
     target = target.anchored(specs, known=known, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())
     there, taken = list[TrialRecord](), list[Taken]()
+    journal = _Journal(reader.path, conditions=conditions, environment_id=target.environment.id)
     for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
         if on_progress:
             on_progress("timing networks again", done, len(here))
         is_other = record.design is not None and "precision" not in said
         its = target.at("int8") if is_other else target
-        measured = its.measure(spec, budget_s=budget_s, on_progress=waits)
+        measured = journal.kept.get(record.number)
+        if measured is None:
+            measured = its.measure(spec, budget_s=budget_s, on_progress=waits)
+            journal.add(record.number, measured)
         latency = latency_of([measured], between)
         there.append(replace(record, latency=latency))
         taken.append(Taken(trial=record.number, kind="confirm", measurement=latency))
@@ -92,6 +100,7 @@ def measure_elsewhere(
         },
         suffix=f"-{conditions.device}-{conditions.backend}",
     )
+    journal.end()
     document = {
         "schema": SCHEMA,
         "study": reader.name,
@@ -112,6 +121,34 @@ def measure_elsewhere(
         "files": [str(path) for path in files],
     }
     return document, front
+
+
+class _Journal:
+    """The latencies that were taken so far, which lie beside the study until all are."""
+
+    def __init__(self, study: Path, *, conditions: Conditions, environment_id: str) -> None:
+        self._file = study / f"measuring-{conditions.device}-{conditions.backend}.json"
+        under = {"conditions": asdict(conditions), "environment_id": environment_id}
+        self._under = json.loads(json.dumps(under))
+        self.kept: dict[int, Measurement] = {}  # by trial
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            found = json.loads(self._file.read_text())
+            if found["under"] == self._under:
+                self.kept = {
+                    int(number): Measurement.from_document(one)
+                    for number, one in found["trials"].items()
+                }
+
+    def add(self, trial: int, measured: Measurement) -> None:
+        """Keeps one more."""
+        self.kept[trial] = measured
+        trials = {number: one.to_document() for number, one in self.kept.items()}
+        text = json.dumps({"under": self._under, "trials": trials})
+        write_atomically(self._file, text.encode())
+
+    def end(self) -> None:
+        """Takes the file away, as the tables have it all."""
+        self._file.unlink(missing_ok=True)
 
 
 def _in_precision(records: Sequence[TrialRecord], wanted: str | None) -> list[TrialRecord]:

@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,19 @@ from archbench.analysis.front_probability import (
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.study_header import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, SpecError, StorageError
+from archbench.errors import SpecError
 from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.growth import as_begun
+from archbench.search.held_out_test import take_test
 from archbench.search.jobs import (
     Note,
     RungReached,
     TrainJob,
-    held_out_accuracy,
     time_each,
-    train_again,
 )
-from archbench.search.kept_weights import (
-    copy_weights,
-    earlier_folders,
-    earlier_weights,
-    kept_weights,
-    remove_useless_files,
-)
+from archbench.search.kept_weights import copy_weights, remove_useless_files
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.other_runtimes import time_in_others
 from archbench.search.preparation import check_data, opened
@@ -122,10 +114,13 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     if not is_asked_for and _is_done(context, budget_s=budget_s):
         return
     repeats = Repeats(context, budget_s=budget_s)
-    number, left_s = len(_doubt(context).uncertain()), budget_s - repeats.spent_s
-    those = f"{number} uncertain candidate{'s' if number != 1 else ''}"
-    trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
-    context.say(f"confirming the front: {those}{trained}")
+    number, left_s = len(_doubt(context).uncertain()), max(0.0, budget_s - repeats.spent_s)
+    started = events.ConfirmationStarted(
+        in_doubt=number,
+        training_seconds=left_s / context.workers if number else 0.0,
+        remaining_seconds=repeats.remaining_seconds if is_wanted else 0.0,
+    )
+    context.tell(started)
     timed = _time(context, is_first=True) if is_wanted else frozenset()
     if repeats.next_number() is not None:
         context.run(repeats, timeout_s=settings.search.timeout_s)
@@ -162,6 +157,14 @@ class Repeats(Jobs):
         self._running: dict[int, int] = {}
         self._broken: set[int] = set()
         self._asks_again = True
+
+    @property
+    def remaining_seconds(self) -> float:
+        """That confirming the front takes at most from now on, other runtimes included."""
+        settings, workers = self._context.settings, self._context.workers
+        took = sum(record.seconds for record in self._context.trials)
+        left_s = max(0.0, self._budget_s - self.spent_s)
+        return left_s / workers + settings.other_runtimes_seconds(took)
 
     @property
     def spent_s(self) -> float:
@@ -263,6 +266,7 @@ class Repeats(Jobs):
                 in_doubt=len(found.uncertain()),
                 spent_seconds=self.spent_s,
                 budget_seconds=self._budget_s,
+                remaining_seconds=self.remaining_seconds,
             )
         )
 
@@ -272,57 +276,6 @@ def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
     last = {point.seed: point.seconds for point in record.curve if point.seed >= own}
     quantised = sum(one.seconds for one in record.quantised if one.seed >= own)
     return sum(last.values()) + quantised
-
-
-def take_test(context: StudyContext, record: TrialRecord) -> None:
-    """Takes the accuracy of a trial on the held-out test split, where its weights are there."""
-    header, num_seeds = context.study.header(), context.proxy.num_seeds
-    files = kept_weights(context.settings.path, record, num_seeds=num_seeds)
-    files = files or earlier_weights(record, header=header, num_seeds=num_seeds)
-    if not files:
-        where = [str(folder) for folder in earlier_folders(record, header=header)]
-        too = f", and not in {' or '.join(where)}, either" if where else ""
-        context.warn(f"trial {record.number} was not tested: its weights are not here{too}")
-        return
-    try:
-        accuracy = _tested(context, record, files=files)
-    except ArchbenchError as error:
-        context.warn(f"trial {record.number} was not tested: {error}")
-        return
-    context.study.update(record.number, test_accuracy=accuracy)
-
-
-def _tested(context: StudyContext, record: TrialRecord, *, files: Mapping[int, Path]) -> float:
-    """The test accuracy of weights; damaged ones of the study itself are trained again.
-
-    Raises:
-        ArchbenchError: They cannot be tested.
-    """
-    timeout_s, weights = context.settings.search.timeout_s, list(files.values())
-    test = partial(
-        held_out_accuracy,
-        spec=record.spec,
-        proxy=context.proxy,
-        weights=weights,
-        int8=context.int8 if record.is_int8 else None,
-    )
-    own = {str(file): seed for seed, file in files.items() if file.parent == context.checkpoints}
-    while True:
-        try:
-            return float(context.call(test, timeout_s=timeout_s))
-        except StorageError as error:
-            seed = own.pop(error.place or "", None)
-            if seed is None:
-                raise
-            told = f"trial {record.number}: {error.place}: {error.message}"
-            context.warn(f"{told}; the trial is trained again with seed {seed}")
-        job = context.training(record.number, seed=seed)
-        job = replace(job, sha256=None, int8=job.int8 if record.is_int8 else None)
-        reached = context.call(partial(train_again, job=job), timeout_s=timeout_s)
-        before = final_accuracies(record)[seed]
-        if reached != before:
-            told = f"reached {100 * reached:.1f} % and not {100 * before:.1f} %"
-            context.warn(f"trial {record.number}: trained again with seed {seed} it {told}")
 
 
 def _is_done(context: StudyContext, *, budget_s: float) -> bool:

@@ -109,8 +109,8 @@ def interruptions(*, patience_s: float = _PATIENCE_S) -> Iterator[Interruption]:
 class Context:
     """What a run of any kind has; workers end with its block, and the first interruption is noted.
 
-    ``progress`` is told how far steps beside the trainings are; by default each new thing that is
-    done is told as an event. The environment is captured before anything was pinned.
+    ``progress`` is told how far steps beside the trainings are; by default they are told as events.
+    The environment is captured before anything was pinned.
     """
 
     tell: events.Listener
@@ -169,12 +169,14 @@ class Context:
             self._engine_of(1)
         said: set[str] = set()
 
-        def say_once(what: str, done: int, total: int) -> None:
+        def tell_progress(what: str, done: int, total: int) -> None:
             if what not in said:
                 said.add(what)
                 self.say(what)
+            if total:
+                self.tell(events.StepAdvanced(text=what, done=done, total=total))
 
-        step = scheduler.Step(function, on_progress=self.progress or say_once)
+        step = scheduler.Step(function, on_progress=self.progress or tell_progress)
         engine = self._engine or self._engine_of(self.workers)
         scheduler.run(step, engine=engine, stop=self._stops, timeout_s=timeout_s)
         return step.result

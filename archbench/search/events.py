@@ -16,6 +16,15 @@ class StageChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepAdvanced:
+    """How far a step beside the trials is: so much of a total is done; the text names the unit."""
+
+    text: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Warned:
     """Something that should change what the user does."""
 
@@ -36,9 +45,10 @@ class Prepared:
     Of ``size`` candidates, counted exactly, the share that satisfies every requirement is feasible,
     with the ends of its 95 % interval; they are the share itself where it is exact. What one trial
     costs one worker is extrapolated from candidates that were built, timed and trained for a few
-    steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``, and
-    the known networks beside the candidates at most ``baseline_seconds`` more. Their names are None
-    where they are to be chosen.
+    steps, as ``tried`` says in words; the trials that are left will take ``expected_seconds``,
+    the known networks beside them at most ``baseline_seconds`` more, and confirming the front at
+    most ``confirmation_seconds``. The names of the known networks are None where they are to be
+    chosen.
     ``sources`` says what was taken from each earlier study, and ``backend`` in which runtime
     candidates are timed and why, where the space leaves that open.
     """
@@ -57,6 +67,7 @@ class Prepared:
     tried: str
     baselines: tuple[str, ...] | None = ()
     baseline_seconds: float = 0.0
+    confirmation_seconds: float = 0.0
     sources: tuple[str, ...] = ()
     backend: str = ""
 
@@ -96,7 +107,10 @@ class RungFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished:
-    """A trial is over and committed, and how long the rest will take at the pace seen so far."""
+    """A trial is over and committed, and how long the rest will take at the pace seen so far.
+
+    The rest is the trials that are left and confirming the front.
+    """
 
     record: TrialRecord
     trials_done: int
@@ -112,6 +126,18 @@ class FrontChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfirmationStarted:
+    """The front is being confirmed, in at most so many seconds; so many candidates are uncertain.
+
+    Of the seconds some are for further trainings.
+    """
+
+    in_doubt: int
+    training_seconds: float
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedTrained:
     """A candidate that may belong on the front was trained again."""
 
@@ -121,6 +147,7 @@ class SeedTrained:
     in_doubt: int  # candidates that are uncertain yet
     spent_seconds: float  # by all such trainings so far
     budget_seconds: float
+    remaining_seconds: float  # that confirming the front will take at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +161,7 @@ class Finished:
 
 Event = (
     StageChanged
+    | StepAdvanced
     | Warned
     | Planned
     | Prepared
@@ -143,6 +171,7 @@ Event = (
     | RungFinished
     | TrialFinished
     | FrontChanged
+    | ConfirmationStarted
     | SeedTrained
     | Finished
 )

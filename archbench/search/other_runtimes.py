@@ -15,7 +15,6 @@ from archbench.search.context import StudyContext
 from archbench.search.jobs import time_forms
 from archbench.study.trial import TrialRecord
 
-_SHARE = 0.1  # of the search's time that may be spent on it
 _LEAST_S = 10.0  # in less no network is brought to a runtime and timed
 _BUDGET_S = 1.0  # each
 _MOST = 12  # members, so many as to tell whether their order holds
@@ -31,7 +30,8 @@ def time_in_others(context: StudyContext) -> None:
         KeyboardInterrupt: Somebody wants it to stop.
     """
     target, members = context.target, [one for one in context.front() if one.design is None]
-    left_s = _SHARE * sum(record.seconds for record in context.trials)
+    took = sum(record.seconds for record in context.trials)
+    left_s = context.settings.other_runtimes_seconds(took)
     if target is None or target.conditions.precision == "int8" or left_s < _LEAST_S or not members:
         return
     step = max(1.0, (len(members) - 1) / (_MOST - 1))

@@ -83,7 +83,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
     facts |= teacher_facts(context, proxy)
     choose_backend(context, earlier)
     settings = context.settings
-    context.say("calibrating, and trying what a trial costs")
+    context.say("calibrating, and estimating what a trial costs")
     timeout_s = settings.search.timeout_s
     function = partial(
         price_trial,
@@ -219,6 +219,9 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         expected_seconds=each_s * max(0, trials - done),
         baselines=names,
         baseline_seconds=beside_s,
+        confirmation_seconds=settings.closing_seconds(
+            header["trial_seconds"] * trials, workers=context.workers
+        ),
         sources=sources,
         backend=backend_in_words(header),
         **{key: header[key] for key in _PREPARED},
@@ -331,13 +334,13 @@ def predictor(context: StudyContext) -> Predictor | None:
         context.warn(note)
     specs = settings.some_candidates(_ASKED)
     share = found.covered(specs)
-    told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
+    told = f"timed blocks predict the latency of {100 * share:.0f} % of the candidates"
     if share < _ENOUGH:
         space = settings.space_to_type
         more = command_line("archbench", "estimate", "--space", space, "--samples", 300)
-        context.say(f"{told}, too few to go by: {more} times more")
+        context.say(f"{told}, too few to use them: {more} times more")
         return None
-    context.say(f"{told} beforehand, to {100 * found.mean_error(specs):.1f} %")
+    context.say(f"{told} with a mean error of {100 * found.mean_error(specs):.1f} %")
     return found
 
 
@@ -364,12 +367,10 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
 
 
 def _in_words(price: Price) -> str:
-    plan = f"{price.plan.precision} {price.plan.memory_format.replace('_', ' ')}"
     latency = f"{price.latency_seconds:.1f} s for its latency and " if price.latency_seconds else ""
     return (
-        f"{latency}{price.training_seconds:.1f} s of training in {plan} "
-        f"({1e3 * price.step_seconds:.0f} ms a step), from {price.tried} candidates of different "
-        "sizes that were built, timed and trained for some steps"
+        f"{latency}{price.training_seconds:.1f} s of training ({1e3 * price.step_seconds:.0f} ms "
+        f"per step), estimated from {price.tried} sample candidates"
     )
 
 

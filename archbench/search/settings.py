@@ -26,6 +26,7 @@ from archbench.study.study_folder import SPACE, study_path
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
 _CONFIRM_SHARE = 0.2
+_OTHER_RUNTIMES_SHARE = 0.1
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -103,6 +104,23 @@ class Settings:
         """Seconds of further trainings, summed over workers, given those of the search."""
         share, seconds = self.budget
         return share * search_seconds if seconds is None else seconds
+
+    def closing_seconds(self, search_seconds: float, *, workers: int) -> float:
+        """Seconds that confirming the front takes at most, given those of the search.
+
+        Those of the search are summed over workers.
+        """
+        if self.search.confirm is False:
+            return 0.0
+        others = self.other_runtimes_seconds(search_seconds)
+        return self.confirmation_seconds(search_seconds) / workers + others
+
+    def other_runtimes_seconds(self, search_seconds: float) -> float:
+        """Seconds in which the front is timed in other runtimes at most, given those of a search.
+
+        These are summed over workers.
+        """
+        return _OTHER_RUNTIMES_SHARE * search_seconds if self.timed_limits else 0.0
 
     @property
     def space_to_type(self) -> str:

@@ -218,7 +218,7 @@ class PlannedStudy(Jobs):
         self, specs: Sequence[Mapping[str, Any]], *, proxy: Proxy, plan_budget_s: float = 4.0
     ) -> Price:
         """How steps are computed and what one training takes, tried on some networks."""
-        self.progress("trying what a training takes", 0, 1)
+        self.progress("estimating the time of a training", 0, 1)
         function = partial(
             price_trial,
             specs=specs,

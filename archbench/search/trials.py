@@ -300,7 +300,9 @@ class Trials(Jobs):
     def _tell_end(self, record: TrialRecord) -> None:
         trials = self._expected_trials()
         done = len(self._study.designs) - len(self._study.running)
-        left_s = self._each_s() * max(0, trials - done) / self._context.workers
+        each_s, workers = self._each_s(), self._context.workers
+        closing_s = self._context.settings.closing_seconds(each_s * trials, workers=workers)
+        left_s = each_s * max(0, trials - done) / workers + closing_s
         counted = {"trials_done": done, "trials": trials}
         self._context.tell(events.TrialFinished(record=record, **counted, remaining_seconds=left_s))
 

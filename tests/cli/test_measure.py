@@ -28,7 +28,7 @@ def test_the_front_is_timed_and_written_beside_the_study_s_own(run: Run, study: 
     assert code == 0
     assert f"edge: {len(members)} networks on cpu, 1 thread, eager, fp32, batch 2" in out
     assert "on the front of this device only: none" in out
-    assert "--trials all also says what was lost" in err
+    assert err.endswith(f"next: archbench measure {study} --batch 2 --trials all\n")
     assert (study / "study.db").read_bytes() == before
     front = pd.read_parquet(study / "front-cpu-eager.parquet")
     assert set(front["trial"]) <= set(members)
@@ -47,6 +47,20 @@ def test_all_trials_say_what_was_lost(study: Path) -> None:
     transfer = document["transfer"]
     assert sorted((*transfer["kept"], *transfer["left"])) == sorted(members)
     assert (transfer["lost"] is None) == (set(members) == {entry.number for entry in complete})
+
+
+def test_what_was_timed_before_an_interruption_is_not_timed_again(study: Path) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "timing networks again" and done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_elsewhere(study, trials="all", budget_s=0.5, on_progress=stop)
+    (file,) = study.glob("measuring-*.json")
+    (first,) = json.loads(file.read_text())["trials"].values()
+    document, _ = measure_elsewhere(study, trials="all", budget_s=0.5)
+    assert document["trials"][0]["latency_ms"] == first["value"]
+    assert not file.exists()
 
 
 def test_a_study_without_a_front_is_refused(run: Run, tmp_path: Path) -> None:

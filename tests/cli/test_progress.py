@@ -25,6 +25,9 @@ PREPARED = events.Prepared(
     trial_seconds=11.2,
     expected_seconds=240.0,
     tried="1.2 s to time, 10 s to train",
+    baselines=None,
+    baseline_seconds=20.0,
+    confirmation_seconds=50.0,
 )
 
 
@@ -77,9 +80,10 @@ def progress(clock: Clock) -> SearchProgress:
 
 def test_the_preparation_says_size_price_and_end(progress: SearchProgress) -> None:
     assert progress.update(PREPARED).split("\n") == [
+        "about 5 min 10 s in all, until 12:05: 40 trials on 2 workers 4 min 0 s, known",
+        "  networks (chosen by their latency) up to 20 s, confirming the front up to 50 s",
         "quickstart: 1,234,567 candidates, 56.0 % (54.0-58.0) feasible",
         "one trial takes 11 s: 1.2 s to time, 10 s to train",
-        "40 trials on 2 workers take about 4 min 0 s; done at 12:04",
     ]
 
 
@@ -125,7 +129,8 @@ def test_the_picture_shows_what_each_worker_does(progress: SearchProgress, clock
     assert progress.lines()[0] == "worker 1  trial 4  waiting for process 9 (x)  (0.0 s)"
     progress.update(events.LatencyMeasured(number=4, latency=latency(4.2)))
     clock.now = 31.0
-    assert progress.headline() == "quickstart  0 of 40 trials  3 min 29 s left"
+    assert progress.headline() == "quickstart  0 of 40 trials  4 min 39 s left, until 12:04"
+    assert progress.share() == 0.1
     assert progress.lines()[0] == "worker 1  trial 4  4.2 (3.8–4.6) ms, training  (31 s)"
 
 
@@ -228,8 +233,33 @@ def test_a_further_training_says_what_it_found(progress: SearchProgress) -> None
             in_doubt=1,
             spent_seconds=10.0,
             budget_seconds=20.0,
+            remaining_seconds=8.0,
         )
     )
     assert told == (
-        "[10 s of 20 s] trial 4: 50.0 % over 3 trainings, on the front with 97 %; 1 uncertain"
+        "[10 s of 20 s] trial 4: 50.0 % over 3 trainings, Pareto-optimal with 97 %; 1 uncertain"
     )
+
+
+def test_while_the_front_is_confirmed_the_time_goes_on(
+    progress: SearchProgress, clock: Clock
+) -> None:
+    """And no bar says that all trials are done and nothing is left."""
+    progress.update(PREPARED)
+    clock.now = 270.0
+    started = events.ConfirmationStarted(in_doubt=3, training_seconds=40.0, remaining_seconds=90.0)
+    told = progress.update(started)
+    assert told == "confirming the front: 3 uncertain candidates, up to 40 s of further training"
+    headline = "quickstart  confirming the front  at most 1 min 30 s left, until 12:01"
+    assert (progress.headline(), progress.share()) == (headline, 0.75)
+    clock.now = 400.0
+    assert progress.headline() == "quickstart  confirming the front  almost done"
+
+
+def test_a_step_that_takes_long_is_counted(progress: SearchProgress, clock: Clock) -> None:
+    progress.update(events.StageChanged(text="taking calibration constants"))
+    clock.now = 12.0
+    step = events.StepAdvanced(text="taking calibration constants", done=15, total=60)
+    assert progress.update(step) == ""
+    told = "taking calibration constants  15 of 60  12 s"
+    assert (progress.headline(), progress.share()) == (told, 0.25)

@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_bytes_from_the_cache_and_progress_ends_at_
     told: list[tuple[str, int, int]] = []
     first = load(name, resolution=16, cache=cache)
     again = load(name, resolution=16, cache=cache, progress=lambda *now: told.append(now))
-    assert {what for what, _, _ in told} == {"checking the cached images"}
+    assert {what for what, _, _ in told} == {"checking the cached images, MB"}
     afresh = load(
         name, resolution=16, cache=tmp_path / "other", progress=lambda *now: told.append(now)
     )

@@ -101,9 +101,9 @@ def test_a_file_of_weights_teaches_and_others_are_refused(data: str, tmp_path: P
     with open_stream(data, resolution=16, augmentation=how, batch=8, seed=0, workers=0) as stream:
         other = tmp_path / "other.safetensors"
         save_weights(build({**SPEC, "num_classes": 7}), other)
-        with pytest.raises(UsageError, match="tells 7 classes apart, and the data have 3"):
+        with pytest.raises(UsageError, match="has 7 classes, and the data have 3"):
             given_teacher(str(other), stream=stream, seen=how, device="cpu")
-        with pytest.raises(UsageError, match="tells 1,000 classes apart, and the data have 3"):
+        with pytest.raises(UsageError, match="has 1,000 classes, and the data have 3"):
             given_teacher("levit_384", stream=stream, seen=how, device="cpu")
         with pytest.raises(UsageError, match="no teacher is called 'anybody'"):
             given_teacher("anybody", stream=stream, seen=how, device="cpu")

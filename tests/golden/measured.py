@@ -50,7 +50,7 @@ TIMED = SPACE.replace("macs: min", "latency_ms: min") + "target: {backend: eager
 TRAINED = (
     (r"(?<![\w.])(?:\d+ h \d+ min|\d+ min \d+ s|\d+(?:\.\d+)? s)\b", "# s"),
     (r"(?<![\w.])\d+(?:\.\d+)? ms\b", "# ms"),
-    (r"done at \d\d:\d\d", "done at #"),
+    (r"until \d\d:\d\d", "until #"),
     (r"\b(?:fp32|bf16) (?:contiguous|channels.last)\b", "PLAN"),
     (r"loss \d\.\d+", "loss #"),
     (r"\b(sha256:? +)[0-9a-f]{64}", r"\1#"),
@@ -70,8 +70,8 @@ CONFIRMED = (
         "trial # is trained once more, with seed #",
     ),
     (
-        r"^(\[# s of # s\]) trial \d+: (.*) over \d+ trainings, on the front with .*;",
-        r"\1 trial #: \2 over # trainings, on the front with #;",
+        r"^(\[# s of # s\]) trial \d+: (.*) over \d+ trainings, Pareto-optimal with .*;",
+        r"\1 trial #: \2 over # trainings, Pareto-optimal with #;",
     ),
 )
 """Who is trained next goes by what a training takes."""
@@ -340,7 +340,7 @@ MEASURED = [
             "ls results",
         ),
         masks=TRAINED,
-        values=(*RAN, r"trial_seconds|expected_seconds"),
+        values=(*RAN, r"trial_seconds|expected_seconds|confirmation_seconds"),
     ),
     _trained(
         name="retrain",

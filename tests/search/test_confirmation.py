@@ -114,14 +114,17 @@ def test_no_confirmation_and_a_budget_of_nothing_train_nothing(
         assert study.header["confirmed"]["spent_s"] == 0
 
 
-def test_damaged_weights_are_named_trained_again_and_tested(
-    searched: StudyReader, tmp_path: Path
+@pytest.mark.parametrize("is_lost", [False, True], ids=["damaged", "lost"])
+def test_damaged_or_lost_weights_are_named_trained_again_and_tested(
+    searched: StudyReader, tmp_path: Path, is_lost: bool
 ) -> None:
     path = copy(searched, tmp_path)
     member = searched.front_records()[0]
     file = weights_path(path / "checkpoints", member.number, seed=0)
     content, sound = file.read_bytes(), read_weights(file)
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 64]))
+    if is_lost:
+        file.unlink()
     with Store.open(path / "study.db") as store:
         store.update(member.number, test_accuracy=None)
     heard: list[events.Event] = []
@@ -130,10 +133,9 @@ def test_damaged_weights_are_named_trained_again_and_tested(
     found = {record.number: record.test_accuracy for record in study.trials()}
     assert found[member.number] == member.test_accuracy is not None
     (told,) = [happened.text for happened in heard if isinstance(happened, events.Warned)]
-    assert told == (
-        f"trial {member.number}: {file}: damaged: the weights are not those of its sha256; "
-        "the trial is trained again with seed 0"
-    )
+    why = "there is no such file" if is_lost else "damaged: the weights are not those of its sha256"
+    told_why = f"trial {member.number}: {file}: {why}; the trial is trained again with seed 0"
+    assert told == told_why
 
 
 CONFIRM = """

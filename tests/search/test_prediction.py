@@ -79,7 +79,9 @@ def test_a_table_of_the_space_tells_latencies(
     assert found is not None
     assert found(specs[0]) is not None
     (text,) = _told(heard)
-    assert text.startswith("timed blocks tell the latency of 100 % of the candidates beforehand")
+    assert text.startswith(
+        "timed blocks predict the latency of 100 % of the candidates with a mean"
+    )
     assert text.endswith(", to 17.3 %")  # 18.8 where 3 is told by the others, 15.9 where 4 is
 
 
@@ -90,7 +92,7 @@ def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(
     assert predictor(context) is None
     (text,) = _told(heard)
     copy = context.settings.path / study_folder.SPACE
-    assert f"too few to go by: archbench estimate --space {copy} --samples 300" in text
+    assert f"too few to use them: archbench estimate --space {copy} --samples 300" in text
 
 
 def test_without_a_table_or_a_latency_nothing_is_said(

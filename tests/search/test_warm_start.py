@@ -15,9 +15,10 @@ from archbench.analysis.study import StudyReader
 from archbench.errors import UsageError
 from archbench.report import write_report
 from archbench.search import events, search
-from archbench.search.confirmation import Repeats, take_test
+from archbench.search.confirmation import Repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match, read_earlier
+from archbench.search.held_out_test import take_test
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
 from archbench.search.optuna_view import Ledger

@@ -32,6 +32,10 @@ class Standing:
         """How many have ended."""
         return len(self.study.trials()) - self.study.counts()["running"]
 
+    def share(self) -> float:
+        """How many of the trials have ended, from 0 to 1."""
+        return self.trials_done / max(1, self.trials)
+
     def headline(self) -> str:
         """Where the search stands, in one line."""
         told = f"{self.study.name}  {self.trials_done} of {self.trials} trials"
