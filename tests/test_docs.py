@@ -9,7 +9,6 @@ from typing import Any
 import click
 import pytest
 import yaml
-from click.testing import CliRunner
 
 import archbench as package
 from archbench.cli.main import archbench
@@ -63,7 +62,7 @@ def _commands(text: str) -> Iterator[str]:
             yield line
 
 
-def _parse(words: list[str]) -> None:
+def parse(words: list[str]) -> None:
     """As click would before it runs anything; values of arguments may be placeholders."""
     command: click.Command = archbench
     context = click.Context(command, info_name="archbench", **archbench.context_settings)
@@ -94,28 +93,18 @@ def test_every_relative_link_points_to_something(name: str) -> None:
 def test_every_command_line_can_be_typed(name: str) -> None:
     for line in _commands(_text(name)):
         try:
-            _parse(shlex.split(line)[1:])
+            parse(shlex.split(line)[1:])
         except (click.ClickException, ArchbenchError, AssertionError) as error:
             pytest.fail(f"{name}: {line}: {error}")
 
 
 def test_a_command_line_with_an_unknown_option_is_found() -> None:
     with pytest.raises(click.NoSuchOption):
-        _parse(["search", "quickstart", "--no-such-option"])
+        parse(["search", "quickstart", "--no-such-option"])
 
 
 def test_readme_fits_on_two_pages() -> None:
     assert len(_text("README.md").splitlines()) <= 130
-
-
-def test_readme_shows_what_the_recorded_study_prints(tmp_path: Path) -> None:
-    study = str(ROOT / "results" / "quickstart-recorded")
-    printed = CliRunner().invoke(
-        archbench, ["report", study, "--format", "csv", "--out", str(tmp_path)]
-    )
-    assert printed.exit_code == 0, printed.output
-    front = printed.stdout[: printed.stdout.index("\n\nwritten:")]
-    assert f"```\n{front}\n```" in _text("README.md")
 
 
 def test_public_checks_are_those_of_this_repository() -> None:

@@ -82,34 +82,43 @@ def baselines_of(snapshot: Snapshot) -> list[Baseline]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AgainstBaselines:
+    """What candidates are worth beside known networks, in sentences; empty where none is told."""
+
+    beaten: str  # which candidate beats the most accurate known network that one beats
+    unbeaten: str  # which known networks nothing beats
+
+
 def against_baselines(
     baselines: Sequence[Baseline],
     trials: Sequence[TrialRecord],
     *,
     rule: FrontRule,
     sure: FrontProbabilities,
-) -> str:
-    """Which candidate to take in place of the most accurate known network that one beats.
+) -> AgainstBaselines:
+    """Which candidate beats the most accurate known network that one beats; which none beats.
 
-    Then which ones nothing beats. Those that are over a limit, or that another known network beats,
-    are passed over; empty where none is left.
+    Those that are over a limit, or that another known network beats, are passed over.
     """
     cost = OBJECTIVES[next((n for n in rule.objectives if n in costs()), costs()[0])]
     known = [one for one in baselines if rule.is_eligible(one.record)]
     known = [one for one in known if not any(_is_worse(one, other, cost) for other in known)]
     known.sort(key=lambda one: -(one.record.proxy_accuracy or 0.0))
     rivals = {one.name: best_rival(one, trials, cost=cost, rule=rule, sure=sure) for one in known}
-    told = [
-        f"Take trial {rival.record.number}: {_compared(one, rival, cost=cost)}."
+    beaten = [
+        f"Trial {rival.record.number} is {_compared(one, rival, cost=cost)}."
         for one in known
         if (rival := rivals[one.name]) is not None
-    ][:1]
-    left = [one for one in known if rivals[one.name] is None]
-    if left:
-        named = " or ".join(_named(one, cost=cost) for one in left)
-        take = ": take that" if len(left) == 1 else ": take the one that you can afford"
-        told.append(f"Nothing here beats {named}{'' if told else take}.")
-    return " ".join(told)
+    ]
+    left = [_named(one, cost=cost) for one in known if rivals[one.name] is None]
+    take = "take that" if len(left) == 1 else "take the one that you can afford"
+    return AgainstBaselines(
+        beaten=beaten[0] if beaten else "",
+        unbeaten=f"Nothing here beats {' or '.join(left)}{'' if beaten else f': {take}'}."
+        if left
+        else "",
+    )
 
 
 def best_rival(

@@ -92,6 +92,9 @@ class Insight:
     costs: tuple[FactorShare, ...] = ()  # of the logarithm of the cost, likewise
     bounds: tuple[Bound, ...] = ()
     useless: tuple[Useless, ...] = ()
+    # with which the largest share in accuracy would be separable if it stayed as it is; None where
+    # one is, or where there are too few trials to say
+    trials_needed: int | None = None
 
     @property
     def is_told(self) -> bool:
@@ -136,8 +139,8 @@ def insight(
     scaled = centred / (np.abs(centred).max() or 1.0)
     powers = np.stack([scaled**power for power in range(_DEGREE + 1)], axis=1)
     reached = np.array([record.proxy_accuracy or 0.0 for record in trained])
-    accuracy, pairs = _shares(design, reached, nuisance=powers, with_pairs=True)
-    costs, _ = _shares(design, log_cost, nuisance=np.ones((len(trained), 1)), with_pairs=False)
+    accuracy, pairs, bar = _shares(design, reached, nuisance=powers, with_pairs=True)
+    costs, *_ = _shares(design, log_cost, nuisance=np.ones((len(trained), 1)), with_pairs=False)
     return Insight(
         num_trials=len(trained),
         cost=cost,
@@ -146,7 +149,16 @@ def insight(
         costs=tuple(costs),
         bounds=tuple(_bounds(trained, front, axes=axes)),
         useless=tuple(_useless(accuracy, front)),
+        trials_needed=_needed(accuracy, bar=bar, num=len(trained)),
     )
+
+
+def _needed(factors: Sequence[FactorShare], *, bar: float, num: int) -> int | None:
+    """Trials with which the largest share would pass the bar, which falls as their reciprocal."""
+    share = factors[0].share.value if factors else 0.0
+    if share <= 0.0 or factors[0].is_separable:
+        return None
+    return math.ceil(num * bar / share / 10) * 10
 
 
 def _bounds(
@@ -228,13 +240,14 @@ class _ChoiceMatrix:
 
 def _shares(
     design: _ChoiceMatrix, values: Floats, *, nuisance: Floats, with_pairs: bool
-) -> tuple[list[FactorShare], list[PairShare]]:
+) -> tuple[list[FactorShare], list[PairShare], float]:
     """The share of the values' variance of every axis and, if wanted, every pair, largest first.
 
-    The nuisance (n, q), a column of ones among it, is taken out of both sides first.
+    The nuisance (n, q), a column of ones among it, is taken out of both sides first. Last comes the
+    share that an axis must exceed to be separable.
     """
     if not design.axes:
-        return [], []
+        return [], [], 0.0
     rng = np.random.default_rng(0)
     basis = _basis(nuisance)
     matrix, rest = _without(design.matrix, basis), _without(values[:, None], basis)[:, 0]
@@ -267,7 +280,7 @@ def _shares(
     left, pairs = rest - matrix @ weights[:, 0], []
     if with_pairs:
         pairs = _pairs(design, left, penalty=penalty, total=total, rng=rng)
-    return sorted(factors, key=lambda factor: -factor.share.value), pairs
+    return sorted(factors, key=lambda factor: -factor.share.value), pairs, bar
 
 
 def _pairs(

@@ -242,7 +242,7 @@ def _more(last: Rung, *, num: int, most: int | None, longer: str) -> str:
     if most is None or needed <= most:
         return f"train more candidates: --candidates {min(4 * num, needed)}"
     return (
-        f"the space has {most} candidates, too few for a sample of them to settle it (about "
+        f"the space has {most} candidates, too few to decide from a sample of them (about "
         f"{needed} would): {longer}; or count several seeds together (--set proxy.seeds=3); or "
         "train all of them instead of ranking them"
     )

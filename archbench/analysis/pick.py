@@ -185,6 +185,11 @@ class _Picker:
 
     def pick(self, wish: Wish) -> Pick:
         choices, worth = self._ranked(wish)
+        if wish.is_open and (taken := self._study.recommended) is not None:
+            numbers = [choice.record.number for choice in choices]
+            if taken.number in numbers:
+                order = sorted(range(len(choices)), key=lambda p: numbers[p] != taken.number)
+                choices, worth = [choices[place] for place in order], worth[:, order]
         if not choices:
             raise self._nothing(wish)
         chosen, runner_up = choices[0], choices[1] if len(choices) > 1 else None
@@ -322,7 +327,9 @@ class _Picker:
     def _nothing(self, wish: Wish) -> NegativeResultError:
         nearest = max(self._designs, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
         asked = {**wish.limits, **({"proxy_accuracy": wish.accuracy} if wish.accuracy else {})}
-        told = [OBJECTIVES[name].text(value) for name, value in asked.items()]
+        within = " and ".join(OBJECTIVES[name].text(value) for name, value in wish.limits.items())
+        told = [f"stays within {within or 'the limits'}"] if within or not wish.accuracy else []
+        told += [f"reaches {100 * wish.accuracy:.1f} % accuracy"] if wish.accuracy else []
         has = ", ".join(
             OBJECTIVES[name].text(value)
             for name in asked
@@ -330,8 +337,7 @@ class _Picker:
         )
         chance = self._keeps(nearest, wish)
         return NegativeResultError(
-            f"no design keeps {' and '.join(told) or 'the limits'} with "
-            f"{100 * wish.sure:.0f} % probability",
+            f"no design {' and '.join(told)} with {100 * wish.sure:.0f} % probability",
             place=self._study.name,
             help=f"the nearest is trial {nearest.number} with {has} ({100 * chance:.0f} %): "
             + (

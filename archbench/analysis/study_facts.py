@@ -1,5 +1,6 @@
 """What is known of a study at one moment: its trials, its front and what follows from them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -16,7 +17,7 @@ from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.analysis.retraining import Retraining, retraining_of
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.study.objective import OBJECTIVES
+from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
 
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
@@ -151,6 +152,44 @@ class StudyFacts:
             if found.meets_limits.get(record.number, 1.0) >= wish.SURE
         ]
         return next(iter(self.by_accuracy(sure or self._front)), None) if self._front else None
+
+    @cached_property
+    def recommended(self) -> TrialRecord | None:
+        """The cheapest design within one standard error of the likely best; None without a front.
+
+        That is the rule of Breiman et al. 1984, Classification and Regression Trees, sec. 3.4.3:
+        more cost that buys no accuracy beyond the noise is not worth having. Where the likely best
+        was trained in full, those that were too are compared, by that training; else the front is.
+        """
+        best = self.likely_best
+        if best is None:
+            return None
+        full, among = self.retraining, self._front
+        reached = self.front_probabilities.accuracy
+        if full and full.result_of(best.number):
+            among = [one.record for one in full.results]
+            reached = {one.number: one.accuracy for one in full.results}
+        top, limits = reached[best.number], self.front_probabilities.meets_limits
+        found = [
+            record
+            for record in among
+            if record.number in reached
+            and reached[record.number].value >= top.value - top.standard_error
+            if limits.get(record.number, 1.0) >= wish.SURE
+        ]
+        return min([*found, best], key=self.cost)
+
+    def cost(self, record: TrialRecord) -> float:
+        """What counts as the cost of a trial, less being better; infinite where it is not known.
+
+        That is the first objective beside accuracy, of those that are minimised where one is.
+        """
+        ways = {name: way for name, way in self.rule.objectives.items() if name != "proxy_accuracy"}
+        name = next((name for name, way in ways.items() if way == "min"), next(iter(ways), "macs"))
+        value = objective_value(record, name)
+        if value is None:
+            return math.inf
+        return value if ways.get(name, "min") == "min" else -value
 
     def counts(self) -> dict[str, int]:
         """How many trials are complete, pruned, over_limit, failed and running."""

@@ -33,11 +33,11 @@ def confirmation_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
-    """For example ``not settled after 12 s of further training, of at most 12 s``; None without."""
+    """For example ``still uncertain after 12 s of further training, of at most 12 s``, or None."""
     found = confirmation_of(header)
     if found is None:
         return None
-    told = "settled" if found["settled"] else "not settled"  # is no candidate's place uncertain
+    told = "certain" if found["settled"] else "still uncertain"
     spent, budget = found["spent_s"], found["budget_s"]
     return f"{told} after {spent:.0f} s of further training, of at most {budget:.0f} s"
 

@@ -141,7 +141,7 @@ def _design_cells(
         **latency_cells(record.latency),
         "precision": _precision(record),
         "best_batch": best.batch if best else None,
-        "on_front": sure.on_front.get(record.number),
+        "front_probability": sure.on_front.get(record.number),
         "meets_limits": sure.meets_limits.get(record.number),
         "seeds": len({point.seed for point in record.curve}),
         "epochs": max((point.epoch for point in record.curve), default=0),
@@ -264,7 +264,7 @@ COLUMNS: tuple[Column, ...] = (
         _DESIGNS,
     ),
     Column(
-        "on_front",
+        "front_probability",
         "float64",
         "probability",
         "that no other candidate of the study beats it in truth; missing if not trained to the end",

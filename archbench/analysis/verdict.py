@@ -1,33 +1,149 @@
-"""What does the front of a study say, in the words of a person?"""
+"""Which design of a study to take, how sure is that, and what is to be typed next?"""
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from archbench.analysis.baseline import against_baselines
 from archbench.analysis.certificate import pixels
 from archbench.analysis.front_probability import SURE
+from archbench.analysis.statistics import Estimate
 from archbench.analysis.study_facts import StudyFacts
 from archbench.analysis.study_header import space_typed
 from archbench.command_line import command_line, study_argument
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord, trained_accuracies
 
+_NO_CHANGE = 0.0005  # of accuracy, less than a tenth of a point
 _SYNTHETIC = {"cluttered_digits": "synthetic digits"}
 
 
 def verdict(study: StudyFacts) -> str:
-    """What was found, how sure that is, what it says nothing about, and what to do next."""
-    reason = no_front_reason(study)
-    if reason is not None:
+    """Which design to take, how sure all is, what it says nothing about and what to type next."""
+    following = next_command(study) if study.front_records() else ""
+    told = [answer(study), *doubts(study), following and f"Next: {following}"]
+    return " ".join(filter(None, told))
+
+
+def answer(study: StudyFacts) -> str:
+    """Which design to take, and what others cost and reach beside it."""
+    reason, taken = no_front_reason(study), study.recommended
+    if reason is not None or taken is None:
         return f"There is no front: {reason}."
-    told = (
-        *(_against_baselines, _found, int8_in_words, ancestor_in_words, _sure, _disturbed),
-        *(certified, _in_full, _meaning),
+    known = against_baselines(
+        study.baselines, study.trials(), rule=study.rule, sure=study.front_probabilities
     )
-    sentences = (tell(study) for tell in told)
-    return " ".join(sentence for sentence in sentences if sentence)
+    take = f"Take trial {taken.number}: {design_in_words(study, taken)}."
+    told = [take, known.beaten, known.unbeaten]
+    if known.unbeaten and not known.beaten:
+        told = [known.unbeaten, f"Else {take[0].lower()}{take[1:]}"]
+    others = (_beside(study, taken, other) for other in _alternatives(study, taken))
+    return " ".join(filter(None, [*told, *others]))
+
+
+def doubts(study: StudyFacts) -> list[str]:
+    """How sure the front is, and what it says nothing about; nothing without a front."""
+    if not study.front_records():
+        return []
+    told = (
+        _sure,
+        _why,
+        _disturbed,
+        int8_in_words,
+        ancestor_in_words,
+        certified,
+        _in_full,
+        _meaning,
+    )
+    return [sentence for tell in told if (sentence := tell(study))]
+
+
+def next_command(study: StudyFacts) -> str:
+    """What to type next: train or export the design to take, or search on one's own photos."""
+    taken, data = study.recommended, str(study.header["proxy"].get("data", ""))
+    if data.split(":")[0] in _SYNTHETIC:
+        space = space_typed(study.header)
+        return command_line("archbench", "search", space, "--data", "folder:PATH")
+    if taken is None:
+        return ""
+    if study.retraining and study.retraining.result_of(taken.number):
+        trial = f"{study_argument(study.path)}:{taken.number}"
+        return command_line("archbench", "export", trial, "--to", "onnx")
+    return train_command(study, taken.number if taken.design is None else taken.design)
+
+
+def train_command(study: StudyFacts, number: int | str) -> str:
+    """What to type to train a design longer, on the data of its study."""
+    trial = f"{study_argument(study.path)}:{number}"
+    return command_line("archbench", "train", trial, "--epochs", 100)
+
+
+def design_in_words(study: StudyFacts, record: TrialRecord) -> str:
+    """For example ``0.54 ms, 76.4 % proxy accuracy (test 76.6 ± 1.1 %)``.
+
+    Of a design that was trained in full it is the accuracy of that training.
+    """
+    full = study.retraining and study.retraining.result_of(record.number)
+    names = [name for name in study.rule.objectives if name != "proxy_accuracy"]
+    texts = [OBJECTIVES[n].text(v) for n in names if (v := objective_value(record, n)) is not None]
+    reached, kind = record.proxy_accuracy, "proxy accuracy"
+    tested, images = record.test_accuracy, study.header["proxy"].get("num_test")
+    if full:
+        reached, kind = full.accuracy.value, "validation accuracy in full training"
+        tested = full.test.value if full.test else None
+    test = ""
+    if tested is not None:
+        error = f" ± {100 * math.sqrt(tested * (1 - tested) / images):.1f}" if images else ""
+        test = f" (test {100 * tested:.1f}{error} %)"
+    if reached is not None:
+        texts.append(f"{_percent(reached)} {kind}{test}")
+    return f"{', '.join(texts)}{' in int8' * record.is_int8}"
+
+
+def accuracy_change(study: StudyFacts, one: TrialRecord, other: TrialRecord) -> Estimate | None:
+    """The expected accuracy of the other less that of the one, in full where both were trained so.
+
+    None where one of them is not known.
+    """
+    full, likely = study.retraining, study.front_probabilities.accuracy
+    if full and (mine := full.result_of(one.number)) and (theirs := full.result_of(other.number)):
+        return full.difference(mine, theirs)
+    if not {one.number, other.number} <= likely.keys():
+        return None
+    before, after = likely[one.number], likely[other.number]
+    half = math.hypot(before.high - before.low, after.high - after.low) / 2
+    value = after.value - before.value
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
+def _alternatives(study: StudyFacts, taken: TrialRecord) -> list[TrialRecord]:
+    """The likely most accurate design, and of the cheaper ones of the front the most accurate."""
+    own = study.cost(taken)
+    cheaper = [record for record in study.front_records() if study.cost(record) < own]
+    found = [study.likely_best, *study.by_accuracy(cheaper)[:1]]
+    return [record for record in found if record is not None and record.number != taken.number]
+
+
+def _beside(study: StudyFacts, taken: TrialRecord, other: TrialRecord) -> str:
+    """What another design costs and gains or loses, as 0.85 ms and a loss of 6.0 points."""
+    change = accuracy_change(study, taken, other)
+    if change is None:
+        return ""
+    names = [name for name in study.rule.objectives if name != "proxy_accuracy"]
+    costs = ", ".join(
+        OBJECTIVES[n].text(v) for n in names if (v := objective_value(other, n)) is not None
+    )
+    verb = "takes" if names[:1] == ["latency_ms"] else "has"
+    does = f"{verb} {costs} and is expected to"
+    if abs(change.value) < _NO_CHANGE:
+        return f"Trial {other.number} {does} be as accurate."
+    gains = "gain" if change.value >= 0 else "lose"
+    points = (
+        f"{100 * abs(change.value):.1f} points{'' if change.is_resolved else ' (not significant)'}"
+    )
+    return f"Trial {other.number} {does} {gains} {points}."
 
 
 def no_front_reason(study: StudyFacts) -> str | None:
@@ -54,12 +170,6 @@ def certified(study: StudyFacts) -> str:
     told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
     trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
     return f"{told}{trust}."
-
-
-def _against_baselines(study: StudyFacts) -> str:
-    return against_baselines(
-        study.baselines, study.trials(), rule=study.rule, sure=study.front_probabilities
-    )
 
 
 def _in_full(study: StudyFacts) -> str:
@@ -166,18 +276,6 @@ def _nearest_to_limit(study: StudyFacts, stopped: list[TrialRecord]) -> str:
     )
 
 
-def _found(study: StudyFacts) -> str:
-    front, trained = study.front_records(), study.counts()["complete"]
-    names = list(study.rule.objectives)
-    ends = dict.fromkeys([_design(front[0], names), _design(front[-1], names)])
-    verb = "is" if len(front) == 1 else "are"
-    accuracy = " proxy accuracy" if "proxy_accuracy" in names else ""
-    those = f"trained design{'s' if trained != 1 else ''}"
-    if precisions := study.header.get("precisions"):
-        those = f"trained designs in {' or '.join(precisions)}"
-    return f"{len(front)} of {trained} {those} {verb} on the front: {' to '.join(ends)}{accuracy}."
-
-
 def _design(record: TrialRecord, names: list[str]) -> str:
     """For example ``0.41 ms at 62.1 %``."""
     texts = {
@@ -189,55 +287,74 @@ def _design(record: TrialRecord, names: list[str]) -> str:
 
 
 def _sure(study: StudyFacts) -> str:
-    """How many members belong there with 95 %, which is the least probable, and who else may."""
+    """How many designs are on the front, how surely, and which others may belong there."""
+    front, trained = study.front_records(), study.counts()["complete"]
     chances = study.front_probabilities.on_front
-    members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
-    if not members:
-        return ""
-    sure = sum(chance >= SURE for chance in members.values())
-    least = min(members, key=lambda number: members[number])
-    others = study.others_with_a_chance()
-    told = f"{sure or 'None'} of {len(members)} {'belongs' if sure == 1 else 'belong'} there with "
-    told += f"at least {100 * SURE:.0f} % probability"
-    if sure < len(members):
-        told += f"; least probable: trial {least}, {100 * members[least]:.0f} %"
-    if others:
+    members = [chances[record.number] for record in front if record.number in chances]
+    those = f"{trained} trained design{'s' if trained != 1 else ''}"
+    if precisions := study.header.get("precisions"):
+        those = f"{trained} trained designs in {' or '.join(precisions)}"
+    told = f"By the measured values {len(front)} of {those} {_are(len(front))} on the front"
+    unsure = sorted(chance for chance in members if chance < SURE)
+    if members and not unsure:
+        told += f", with a probability of {100 * SURE:.0f} % or more"
+    elif unsure:
+        low, high = (f"{100 * chance:.0f}" for chance in (unsure[0], unsure[-1]))
+        span = low if low == high else f"{low}–{high}"
+        sure = len(members) - len(unsure)
+        told += (
+            f"; {sure} {_are(sure)} Pareto-optimal with a probability of {100 * SURE:.0f} % or "
+            f"more, the others with {span} %"
+            if sure
+            else f"; no design is certain to be Pareto-optimal ({span} %)"
+        )
+    if others := study.others_with_a_chance():
         best, chance = others[0]
-        told += f"; {_designs(len(others))} off the front may, too, most probably trial {best}, "
-        told += f"{100 * chance:.0f} %"
+        told += f"; {_designs(len(others))} off the front may be Pareto-optimal, most probably "
+        told += f"trial {best} ({100 * chance:.0f} %)"
     return f"{told}."
+
+
+def _why(study: StudyFacts) -> str:
+    """By which rule the design to take was chosen."""
+    best, taken = study.likely_best, study.recommended
+    if best is None or taken is None or best.number == taken.number:
+        return ""
+    return (
+        f"Trial {taken.number} is the cheapest within one standard error of the likely most "
+        f"accurate, trial {best.number}."
+    )
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _disturbed(study: StudyFacts) -> str:
     front = study.front_records()
-    disturbed = sum(1 for r in front if r.latency is not None and r.latency.verdict == "disturbed")
-    if not disturbed:
+    noisy = sum(1 for r in front if r.latency is not None and r.latency.verdict == "disturbed")
+    if not noisy:
         return ""
     return (
-        f"{disturbed} of these {len(front)} latencies are noisy, as other work disturbed "
-        "the machine: their order may be wrong."
+        f"{noisy} of {len(front)} latencies of the front {_are(noisy)} noisy because other work "
+        "disturbed the machine: their order may be wrong."
     )
 
 
 def _meaning(study: StudyFacts) -> str:
+    """What the accuracies of the search say of those that a user will see."""
     proxy: dict[str, Any] = study.header["proxy"]
     data = str(proxy.get("data", "unknown data"))
     kind = data.split(":")[0]
     where = f"at {pixels(proxy)}" if "resolution" in proxy else ""
     if kind == "folder":
-        best = study.likely_best
-        assert best is not None, "there is a front"
-        trial = f"{study_argument(study.path)}:{best.number}"
-        train = train_command(trial, proxy, epochs=100)
         return (
             f"This ranks designs by a short training on your images {where}; trained for longer "
-            f"they reach more. Next: {train}"
+            "they reach more."
         )
-    space = space_typed(study.header)
-    search = command_line("archbench", "search", space, "--data", "folder:PATH")
     return (
-        f"This ranks designs on {_SYNTHETIC.get(kind, kind)} {where}; it says nothing about "
-        f"your accuracy. With your photos: {search}"
+        f"This ranks designs on {_SYNTHETIC.get(kind, kind)} {where}; it says nothing about your "
+        "accuracy."
     )
 
 
@@ -247,11 +364,6 @@ def _designs(number: int) -> str:
 
 def _percent(share: float) -> str:
     return OBJECTIVES["proxy_accuracy"].text(share)
-
-
-def train_command(trial: object, proxy: Mapping[str, Any], *, epochs: int) -> str:
-    """What to type to train a network longer on what a study's proxy trained it on."""
-    return command_line("archbench", "train", trial, "--data", proxy["data"], "--epochs", epochs)
 
 
 def taken_in_words(trials: Sequence[TrialRecord]) -> str:

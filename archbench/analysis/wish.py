@@ -39,6 +39,11 @@ class Wish:
     precision: str | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether nothing is asked for, so that the design is picked that the study recommends."""
+        return self.is_by_accuracy and not self.limits
+
+    @property
     def is_by_accuracy(self) -> bool:
         """Whether the most accurate is wanted."""
         return self.accuracy is None and not self.is_knee

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
-from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, StorageError
-from archbench.report.text import WIDTH, clean
+from archbench.report.text import WIDTH, clean, filled
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
@@ -131,24 +130,24 @@ def warn(text: str) -> None:
 
 
 def next_step(text: str) -> None:
-    """Write the last line of a command: what to do next."""
+    """Write the last line of a command: the one command to type next."""
     _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
 
 
 def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
-    """Write a finding to stdout, as text or as its JSON document, and what to do next to stderr.
+    """Write a finding to stdout, as text or as its JSON document, and what to type next to stderr.
 
-    Of the files that were written of it a page is what to open next.
+    Of the files that were written of it the page comes first.
     """
     if is_json():
         document(finding.document)
         return
     result(finding.text())
     if files:
-        result("\nwritten:\n" + "\n".join(f"  {path}" for path in files))
-    pages = [command_line("open", path) for path in files if path.suffix == ".html"]
-    if step := ", or ".join(filter(None, [*pages, finding.next_step])):
-        next_step(step)
+        shown = sorted(files, key=lambda path: path.suffix != ".html")
+        result("\nwritten:\n" + "\n".join(f"  {path}" for path in shown))
+    if finding.next_step:
+        next_step(finding.next_step)
 
 
 def tell_study(study: StudyReader) -> int:
@@ -171,9 +170,23 @@ def report(error: ArchbenchError, *, as_json: bool) -> None:
         content = {"schema": ERROR_SCHEMA, "code": error.exit_code, **told}
         _to_stderr(json.dumps(content, ensure_ascii=False))
     else:
-        _to_stderr(f"{_coloured('error:', '1;31')} {clean(str(error))}")
+        _to_stderr(_error_text(error))
     if os.environ.get("ARCHBENCH_DEBUG") == "1":
         _to_stderr("".join(traceback.format_exception(error)))
+
+
+def _error_text(error: ArchbenchError) -> str:
+    """An error on one line; on a terminal broken at words, with its help on lines of its own.
+
+    Help that holds a command is broken by the terminal itself, so that it can be copied whole.
+    """
+    begin, text = _coloured("error:", "1;31"), clean(str(error))
+    if not is_terminal(sys.stderr):
+        return f"{begin} {text}"
+    rest = clean(error.help or "")
+    told = filled(f"error: {text.removesuffix(f'; {rest}')}").removeprefix("error:")
+    shown = rest if "archbench " in rest else filled(rest)
+    return "\n".join(filter(None, [f"{begin}{told}", shown]))
 
 
 def is_terminal(stream: TextIO) -> bool:

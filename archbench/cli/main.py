@@ -29,6 +29,11 @@ _SECTIONS = {
     "Train and ship": ("train", "retrain", "weights", "export", "predict"),
     "Measure": ("profile", "compare", "estimate", "models", "doctor", "device"),
 }
+_KEPT = {  # by command: what an interruption leaves of it
+    "estimate": "the blocks timed so far are kept",
+    "export": "the formats written so far are kept",
+    "measure": "the latencies taken so far are kept",
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _IMPORT_S = 2.0  # an interruption waits no longer for its end
 _LOOK_EVERY_S = 0.05
@@ -147,6 +152,9 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except console.ReaderGoneError:
         return 0
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.message)
+        return 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  the last defence
         is_foreseen = isinstance(error, ArchbenchError | click.ClickException | KeyboardInterrupt)
         told = _told(came[0]() if came and not is_foreseen else error, arguments)
@@ -171,7 +179,10 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
         if "--resume" in arguments:
             again = command_line("archbench", *arguments)
             return parked(by, "interrupted", help=f"the same command goes on: {again}")
-        return parked(by, "interrupted", help="the same command starts over")
+        name = next((word for word in arguments if not word.startswith("-")), "")
+        if kept := _KEPT.get(name):
+            return parked(by, f"interrupted, and {kept}", help="the same command does the rest")
+        return parked(by, "interrupted, and nothing is kept", help="the same command starts over")
     if isinstance(error, SystemExit):
         message = f"code of others would have ended this command: {errors.fault_text(error)}"
         return errors.UsageError(message, help="take such calls out of what was named")

@@ -101,7 +101,7 @@ def weights(text: str, *, results: Path) -> Path:
         raise MissingError(
             f"no weights of trial {number} are kept; a search keeps those that may be on the front",
             place=str(path),
-            help=f"train it: {command_line('archbench', 'train', text, '--data')} NAME",
+            help=f"train it: {command_line('archbench', 'train', text)}",
         )
     accuracies = final_accuracies(record)
     return files[max(files, key=lambda seed: accuracies[seed])]

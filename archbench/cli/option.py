@@ -20,14 +20,22 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
+class _WholeRange(click.IntRange):
+    """A range of whole numbers, in plain words."""
+
+    name = "number"
+
+
 def whole(name: str, *, least: int | None = None) -> click.IntRange:
     """A whole number within the bounds of what it counts."""
     low, high = BOUNDS[name]
-    return click.IntRange(low if least is None else least, high)
+    return _WholeRange(low if least is None else least, high)
 
 
 class _FiniteRange(click.FloatRange):
     """A range of which neither an infinite number nor none, as ``nan``, is a part."""
+
+    name = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

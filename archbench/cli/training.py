@@ -125,6 +125,7 @@ def write(weights: Weights, *, network: str, folder: Path, again: str) -> list[P
 
     ``again`` is what does the same training again.
     """
+    from archbench.models.weights.layout import has_layout
     from archbench.report.findings import training as findings
 
     tested = weights.tested
@@ -133,11 +134,12 @@ def write(weights: Weights, *, network: str, folder: Path, again: str) -> list[P
         "Classify pictures": command_line("archbench", "predict", weights.best, "PICTURES"),
         "Write it for ONNX Runtime": export_command(weights),
         "Look into its weights": command_line("archbench", "weights", "show", weights.best),
-        "Write its weights under timm's names": command_line(
-            "archbench", "weights", "convert", weights.best, "OUT.safetensors", "--to", "timm"
-        ),
         "Do the same training again": again,
     }
+    if has_layout("timm", weights.network):
+        commands["Write its weights under timm's names"] = command_line(
+            "archbench", "weights", "convert", weights.best, "OUT.safetensors", "--to", "timm"
+        )
     written = findings.write(
         weights.document(),
         folder,

@@ -95,7 +95,7 @@ def conditions(summary: Summary) -> Markup:
 
 def commands(summary: Summary) -> list[Part]:
     """The commands with what each is for."""
-    path, best = summary.study.path, summary.study.likely_best
+    path, best = summary.study.path, summary.study.recommended
     again, resume = again_command(summary), resume_command(path)
     entries = [
         ("Run it again", "The same search with the same seed, as a study of its own.", again),
@@ -103,9 +103,8 @@ def commands(summary: Summary) -> list[Part]:
         ("Write this report anew", "", command_line("archbench", "report", study_argument(path))),
     ]
     if best is not None:
-        told = f"Trial {best.number} is likely the most accurate here; any other works alike."
-        train = train_command(summary, best.number)
-        entries.append(("Train a design for longer", told, train))
+        told = f"Trial {best.number} is the one to take; any other works alike."
+        entries.append(("Train a design for longer", told, train_command(summary, best.number)))
     parts: list[Part] = []
     for title, purpose, typed in entries:
         parts += [html("<h3>{}</h3>\n", title), *([purpose] if purpose else []), Code(typed)]
@@ -128,11 +127,10 @@ def again_command(summary: Summary) -> str:
 
 
 def train_command(summary: Summary, number: int | str) -> str:
-    """The command that trains one design of the study, on the user's images or a folder's."""
-    data = str(summary.proxy.get("data", ""))
-    images = data if data.startswith("folder:") else "folder:PATH"
-    trial = f"{study_argument(summary.study.path)}:{number}"
-    return verdict.train_command(trial, {**summary.proxy, "data": images}, epochs=100)
+    """The command that trains one design of the study; on the user's images after built-in ones."""
+    is_own = str(summary.proxy.get("data", "")).startswith("folder:")
+    train = verdict.train_command(summary.study, number)
+    return train if is_own else f"{train} --data folder:PATH"
 
 
 def _axes(summary: Summary) -> Markup:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.analysis.study_header import space_typed
+from archbench.analysis.verdict import answer, doubts
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store
 from archbench.study.trial import Failure, TrialRecord
@@ -97,20 +98,32 @@ def test_verdict_on_own_photos_leads_to_training(tmp_path: Path) -> None:
     proxy = {"data": "folder:my photos", "resolution": 64}
     study = example.study(tmp_path, MEMBERS[:1], header=example.header(proxy=proxy))
     assert study.verdict() == (
-        "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. 1 of 1 "
-        "belongs there with at least 95 % probability. This ranks "
-        "designs by a short training on your images at 64 px; trained for longer they reach "
-        f"more. Next: archbench train {tmp_path}:0 --data 'folder:my photos' --epochs 100"
+        "Take trial 0: 0.41 ms, 62.1 % proxy accuracy. By the measured values 1 of 1 trained "
+        "design is on the front, with a probability of 95 % or more. This ranks designs by a short "
+        "training on your images at 64 px; trained for longer they reach more. Next: archbench "
+        f"train {tmp_path}:0 --epochs 100"
     )
+
+
+def test_the_cheapest_within_the_noise_of_the_best_is_recommended(tmp_path: Path) -> None:
+    fast = example.trial(0, accuracy=0.782, latency_ms=0.41)
+    study = example.study(tmp_path, [fast, *MEMBERS[1:]], header=example.header())
+    assert study.likely_best == MEMBERS[1]
+    assert study.recommended == fast
+    told = answer(study)
+    assert told.startswith(
+        "Take trial 0: 0.41 ms, 78.2 % proxy accuracy. Trial 1 takes 0.93 ms and "
+    )
+    assert "is expected to gain 0.2 points (not significant)." in told
+    assert "Trial 0 is the cheapest within one standard error" in " ".join(doubts(study))
 
 
 def test_verdict_names_other_data_and_disturbed_latencies(tmp_path: Path) -> None:
     disturbed = example.trial(0, accuracy=0.6, latency=example.latency(0.4, verdict="disturbed"))
     header = example.header(proxy={"data": "cifar10:/data"})
     study = example.study(tmp_path, [disturbed, MEMBERS[1]], header=header)
-    assert (
-        "1 of these 2 latencies are noisy, as other work disturbed the machine" in study.verdict()
-    )
+    told = "1 of 2 latencies of the front is noisy because other work disturbed the machine"
+    assert told in study.verdict()
     assert "This ranks designs on cifar10 at 32 px; it says nothing about" in study.verdict()
 
 

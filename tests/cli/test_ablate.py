@@ -7,12 +7,8 @@ from tests.cli.conftest import Run
 from tests.search.ablation.toy import record
 
 TEXT = """\
-one: one factor at a time from toy
-accuracy: 3 seeds of 8 epochs on cluttered_digits at 64 px, widths x 0.25, the
-stem as it is, taught by a convolutional network
-
-base  12,345 parameters, 678,900 MACs, 0.50 (0.49–0.51) ms
-      72.0 % of the validation images (by seed: 71.0, 72.0, 73.0)
+1 of 2 changes make a significant difference in accuracy with 3 seeds.
+position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters.
 
 change   params    MACs             latency, ms     accuracy, points
 ------  -------  ------  ----------------------  -------------------
@@ -24,7 +20,6 @@ stages[all].block.mlp_ratio
 peak_rate
   9           0       0                       –               failed
 
-position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters
 stages[all].block.mlp_ratio=2: no difference seen with 3 seeds; no difference in
   latency seen; 2.00 k more parameters; 100 k more MACs
 peak_rate=9: every training failed; the same network, trained otherwise; seed 0
@@ -33,15 +28,20 @@ peak_rate=9: every training failed; the same network, trained otherwise; seed 0
 cannot be built:
 depth=0: stages[0].position: needs attention
 
+one: one factor at a time from toy
+accuracy: 3 seeds of 8 epochs on cluttered_digits at 64 px, widths x 0.25, the
+stem as it is, taught by a convolutional network
+
+base  12,345 parameters, 678,900 MACs, 0.50 (0.49–0.51) ms
+      72.0 % of the validation images (by seed: 71.0, 72.0, 73.0)
+
 Student's t."""
 
 PAPER = """\
 row            top-1, %  paper, points         here, points  sign
 -------------  --------  -------------  -------------------  --------------
 position=none      70.4           -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
-position=none: A5: without attention bias (LeViT, table 5)
-
-Of 1 row of the paper: 1 sign confirmed."""
+position=none: A5: without attention bias (LeViT, table 5)"""
 
 
 def _words(folder: Path, *options: str) -> list[str]:
@@ -61,6 +61,7 @@ def test_text_says_what_each_factor_costs_and_buys(tmp_path: Path) -> None:
 def test_text_of_a_paper_has_its_signs(tmp_path: Path) -> None:
     text = ablation.finding(record(tmp_path / "one", is_paper=True)).text()
     assert PAPER in text
+    assert "Of 1 row of the paper: 1 sign confirmed." in " ".join(text.split("\n\n")[0].split())
     assert "  -64  " in text
     assert text.endswith("The paper trains for longer.")
 

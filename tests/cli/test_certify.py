@@ -10,9 +10,11 @@ from tests.analysis.certified import certificate, sample
 def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:
     text = finding(certificate(tmp_path / "certify-quickstart")).text()
     assert text.startswith(
-        "certify-quickstart: can its proxy rank quickstart?\n"
-        "32 candidates, of each 2 seeds of 8 and of 16 epochs, on cluttered_digits at 32\npx\n\n"
         "This proxy can rank this space: of two networks of equal cost it names the"
+    )
+    assert text.endswith(
+        "certify-quickstart: can its proxy rank quickstart?\n"
+        "32 candidates, of each 2 seeds of 8 and of 16 epochs, on cluttered_digits at 32\npx"
     )
     for told in (
         "Kendall's tau with the longer trainings\n\nscore    median ",
@@ -44,4 +46,4 @@ def test_text_of_failures_names_them(tmp_path: Path) -> None:
 
 def test_text_of_one_that_runs_says_what_is_left(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=100)
-    assert "not whole yet: 28 of 128 trainings left" in finding(found).text()
+    assert finding(found).text().startswith("Not known yet: 28 of 128 trainings are left.")

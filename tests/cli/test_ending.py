@@ -156,9 +156,8 @@ def test_an_interruption_that_broke_an_import_is_no_bug(
 ) -> None:
     monkeypatch.setattr(main, "_IMPORT_S", 0.0)
     assert run_doing(imported) == 143
-    assert (
-        capsys.readouterr().err == "error: archbench: interrupted; the same command starts over\n"
-    )
+    told = "interrupted, and nothing is kept; the same command starts over"
+    assert capsys.readouterr().err == f"error: archbench: {told}\n"
 
 
 def test_an_interruption_that_was_lost_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:

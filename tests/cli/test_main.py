@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archbench.cli.main import REGISTRY, archbench
+from archbench.cli.main import REGISTRY, archbench, run
 
 HEAVY = (
     "fvcore", "matplotlib", "moocore", "optuna", "pandas", "pyarrow", "rich", "scipy", "sklearn",
@@ -48,6 +48,17 @@ def test_every_command_offers_json(command: str) -> None:
     leaves = list(found.commands.values()) if isinstance(found, click.Group) else [found]
     for leaf in leaves:
         assert "--json" in [option for parameter in leaf.params for option in parameter.opts]
+
+
+@pytest.mark.parametrize("words", [(), ("weights",)], ids=["archbench", "archbench weights"])
+def test_a_command_without_words_prints_its_help(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(archbench, words) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.startswith(f"Usage: {' '.join(('archbench', *words))} [OPTIONS]")
+    assert "\nOptions:\n" in told.out
 
 
 def test_every_command_stands_in_a_section_of_the_help() -> None:

@@ -52,7 +52,7 @@ def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: P
     (study.parent / "certify-toy" / DOCUMENT).write_text(json.dumps(document))
     out = run("pick", str(study), "--latency", "1.2").out.replace("\n", " ")
     told = "Proxy not certified: tau at equal cost 0.10 [-0.20, 0.30]: this front is not to be"
-    assert f"note: {told} trusted." in out
+    assert f"{told} trusted." in out
     assert told in json.loads(run("pick", str(study), "--knee", "--json").out)["why"]
 
 

@@ -29,7 +29,7 @@ UNKNOWN = pair("unknown", 1.0, 1.0, 1.0, reason="b: it raised ValueError")
     [
         (SLOWER, "b is 4.1 % (3.2 to 5.0 %) slower than a"),
         (FASTER, "b is faster than a: it takes 4.1 % (3.2 to 5.0 %) less time"),
-        (TIE, "b ties with a: it takes -0.3 to +0.7 % more time"),
+        (TIE, "b ties with a: its time differs by -0.3 to +0.7 %"),
         (UNKNOWN, "b cannot be compared with a: b: it raised ValueError"),
         (
             {**SLOWER, "rounds": 0},
@@ -70,7 +70,7 @@ def test_no_limit_is_refused(text: str) -> None:
         Limit.read(text)
 
 
-def test_the_text_is_a_table_and_a_sentence() -> None:
+def test_the_text_is_a_sentence_and_a_table() -> None:
     conditions = {"device": "cpu", "backend": "eager", "precision": "fp32", "batch": 1}
     latency = {
         "conditions": {**conditions, "threads": 1, "resolution": [224, 224]},
@@ -85,20 +85,19 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     networks = [{"name": "a", "latency": latency}, {"name": "b", "latency": none}]
     document = {"networks": networks, "pairs": [SLOWER], "stored": []}
     assert comparison(document).text() == (
-        "on cpu x1, eager fp32, batch 1, 224x224 px\n"
+        "b is 4.1 % (3.2 to 5.0 %) slower than a.\n"
         "\n"
         "network  ms (95 % interval)  passes  verdict\n"
         "-------  ------------------  ------  ----------\n"
         "a          4.21 (4.18–4.25)      90  stable\n"
         "b                      none      90  incomplete\n"
+        "latency on cpu x1, eager fp32, batch 1, 224x224 px\n"
         "\n"
-        "b is incomplete: too slow\n"
-        "\n"
-        "b is 4.1 % (3.2 to 5.0 %) slower than a"
+        "b is incomplete: too slow"
     )
 
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
-    assert "each network lay in one place of memory" in comparison(stayed).text()
+    assert "Each network was timed at one memory placement" in comparison(stayed).text()
 
 
 ESTIMATE: dict[str, Any] = {
@@ -118,16 +117,18 @@ ESTIMATE: dict[str, Any] = {
 def test_estimates_are_called_so_and_carry_their_error() -> None:
     slow = {**ESTIMATE, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
     assert estimates({"estimates": [slow, ESTIMATE]}, next_step="").text() == (
-        "estimated, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
-        "blocks, each timed alone with cold caches\n"
+        "small is the fastest by estimate; large takes 2.14 times as long.\n"
         "\n"
         "network  px       family  estimated ms   new blocks\n"
         "-------  -------  ------  -------------  ----------\n"
         "small    224x224  levit   4.2 (4.0–4.4)           2\n"
         "large    224x224  cvt     9.0 (8.8–9.2)           2\n"
-        "\n"
-        "cvt: 3.1 % mean error on 4 whole networks, each estimated from the others\n"
-        "levit: 3.1 % mean error on 4 whole networks, each estimated from the others"
+        "on cpu x1, eager fp32, batch 1: estimated, not measured, as the sum of the\n"
+        "  network's blocks, each timed alone with cold caches\n"
+        "mean error of the cvt estimates: 3.1 %, on 4 measured networks, each left out of\n"
+        "  the fit in turn\n"
+        "mean error of the levit estimates: 3.1 %, on 4 measured networks, each left out\n"
+        "  of the fit in turn"
     )
 
 
@@ -159,16 +160,17 @@ def batch(number: int) -> dict[str, Any]:
 def test_every_number_or_its_reason_is_there() -> None:
     found = {"name": "small", "saturating_batch": 1, "batches": [batch(1), batch(4)]}
     assert serving({"networks": [found]}, next_step="").text() == (
-        "small: 224x224 px, cpu x1, eager fp32, deployed form\n"
+        "small serves 200 images/s at batch 1, the smallest batch within 5 % of the best.\n"
         "\n"
-        "batch     ms  images/s  p50 ms  p95 ms  p99 ms  peak MB  mJ/image\n"
-        "-----  -----  --------  ------  ------  ------  -------  --------\n"
-        "    1   5.00     200.0    5.10    6.00    8.00     1.50         –\n"
-        "    4  20.00     200.0    5.10    6.00       –     1.50         –\n"
+        "batch     ms  images/s  wall p50  wall p95  wall p99  peak MB  mJ/image\n"
+        "-----  -----  --------  --------  --------  --------  -------  --------\n"
+        "    1   5.00     200.0      5.10      6.00      8.00     1.50         –\n"
+        "    4  20.00     200.0      5.10      6.00         –     1.50         –\n"
         "\n"
-        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on\n"
-        "the wall clock as it was; peak is what a pass needs beside the weights.\n"
-        "images/s: batch 1 is the smallest within 5 % of the best.\n"
+        "224x224 px, cpu x1, eager fp32, deployed form\n"
+        "ms and images/s are calibrated latencies; wall p50, p95 and p99 are milliseconds\n"
+        "of the wall clock, with all that other processes took; peak is the memory of a\n"
+        "pass beside the weights.\n"
         "energy: not available: no counter\n"
         "p99: not available: few (batch 4)"
     )

@@ -28,20 +28,18 @@ def timm(tmp_path: Path) -> Path:
 def test_a_conversion_says_what_became_of_what(run: Run, timm: Path) -> None:
     code, out, err = run("weights", "convert", str(timm), "ours.safetensors")
     assert code == 0
-    assert out.splitlines()[:2] == [
-        "levit_128s: levit_timm -> archbench",
-        "written: ours.safetensors",
-    ]
+    told = "ours.safetensors: weights of levit_128s, levit_timm -> archbench"
+    assert out.splitlines()[0] == told
     assert err.endswith("next: archbench weights show ours.safetensors\n")
 
     code, out, err = run("weights", "show", "ours.safetensors")
     assert code == 0
-    lines = out.splitlines()
+    lines = out.splitlines()[2:]
+    assert out.startswith("ours.safetensors: weights of levit_128s in archbench's names\n\n")
     assert lines[0] == "layout   archbench (archbench's names), safetensors"
-    assert lines[1] == "network  levit_128s"
-    assert lines[4] == "content  agrees with the sha256 of weights and spec in its header"
-    assert lines[5] == "source   timm.pth (levit_timm)"
-    assert lines[6] == f"         sha256 {hashlib.sha256(timm.read_bytes()).hexdigest()}"
+    assert lines[3] == "content  agrees with the sha256 of weights and spec in its header"
+    assert lines[4] == "source   timm.pth (levit_timm)"
+    assert lines[5] == f"         sha256 {hashlib.sha256(timm.read_bytes()).hexdigest()}"
     assert lines[-1] == "and 313 more: --json lists all"
 
     code, out, _ = run("weights", "convert", "ours.safetensors", "back.pth", "--to", "timm")

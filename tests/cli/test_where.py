@@ -49,14 +49,17 @@ FOUND: dict[str, Any] = {
 def test_parts_stages_and_the_whole_stand_in_a_table() -> None:
     text = joined(parts_of(FOUND))
     assert max(map(len, text.splitlines())) <= 80
-    assert text.split("\n\n")[0] == "small: 224x224 px, batch 1, cpu x1, eager fp32, deployed form"
+    assert text.split("\n\n")[0] == (
+        "small: stage 0 takes 75.0 % of 4.00 ms; its slowest part is 0 levit of stage 0,\n"
+        "bound by the overhead of 14 operators."
+    )
     assert text.split("\n\n")[1] == (
-        "part           ms   share    MACs   MB  GFLOP/s  roof  held up by\n"
-        "-----------  ----  ------  ------  ---  -------  ----  ------------\n"
+        "part           ms   share    MACs   MB  GFLOP/s  roofline  bound by\n"
+        "-----------  ----  ------  ------  ---  -------  --------  ------------\n"
         "stage 0      3.00  75.0 %  60.0 M  3.0       40\n"
-        "  conv_stem  1.00  25.0 %  30.0 M  1.5       60  50 %  compute\n"
-        "  0 levit    2.00  50.0 %  30.0 M  1.5       30  50 %  14 operators\n"
-        "head         0.50  12.5 %  30.0 M  1.5      120  50 %  memory\n"
+        "  conv_stem  1.00  25.0 %  30.0 M  1.5       60      50 %  compute\n"
+        "  0 levit    2.00  50.0 %  30.0 M  1.5       30      50 %  14 operators\n"
+        "head         0.50  12.5 %  30.0 M  1.5      120      50 %  memory\n"
         "between      0.50  12.5 %\n"
         "whole        4.00          90.0 M  4.5       45"
     )

@@ -15,6 +15,8 @@ WRITTEN = ("report.html", "pareto.svg", "front.csv", "front.md")
 
 def kept_at(name: str) -> Path:
     """Where the recorded copy of a text lies."""
+    if name == "README.md":
+        return ROOT / name
     return (REPORT if name in WRITTEN else DATA) / name
 
 

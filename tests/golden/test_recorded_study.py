@@ -1,6 +1,7 @@
 """What is written and printed of the recorded study, ``results/quickstart-recorded``."""
 
 import hashlib
+import re
 import shlex
 import shutil
 import tempfile
@@ -77,12 +78,25 @@ def _text(name: str) -> str:
     return _found()[name].decode()
 
 
+def _readme() -> str:
+    """The README with what the recorded study prints."""
+    printed = _text("report.txt").partition("\n")[2].partition("\n\nwritten:")[0]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pattern = re.compile(r"(?<=\n```\n)Take trial .*?(?=\n```\n)", re.DOTALL)
+    found, count = pattern.subn(lambda _: printed, text)
+    assert count == 1
+    return found
+
+
 _NAMES = (
     *WRITTEN,
     *(f"{name}_table.csv" for name in _TABLES),
     *(f"{name}.txt" for name in _COMMANDS),
 )
-GOLDEN: dict[str, Callable[[], str]] = {name: partial(_text, name) for name in _NAMES}
+GOLDEN: dict[str, Callable[[], str]] = {
+    "README.md": _readme,
+    **{name: partial(_text, name) for name in _NAMES},
+}
 
 
 @pytest.mark.parametrize("name", GOLDEN)

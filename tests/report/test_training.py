@@ -92,13 +92,8 @@ def test_a_terminal_shows_the_test_the_weakest_classes_and_what_is_confused() ->
     assert (
         text
         == """\
-toy on folder:pets: validation accuracy 90.0 % after 4 epochs; best 90.0 % after
-4
-
-test accuracy 83.3 % (66.0–93.0) on 30 held-out images, with the best weights,
-of epoch 4
-The 30 test images were used once, at the end: neither the training nor the
-choice of the weights saw them. In parentheses: Wilson's 95 % interval.
+test accuracy 83.3 % (66.0–93.0): 25 of 30 held-out images, with the best
+weights, those of epoch 4
 
 accuracy by class
 
@@ -112,7 +107,12 @@ most often confused
 
 class  taken for  images  of the class
 -----  ---------  ------  ------------
-cat    dog             5        50.0 %"""
+cat    dog             5        50.0 %
+
+validation accuracy of toy on folder:pets: 90.0 % at best, after epoch 4; 90.0 %
+after all 4 epochs
+The 30 test images were used once, at the end: neither the training nor the
+choice of the weights saw them. In parentheses: Wilson's 95 % interval."""
     )
 
 
@@ -127,7 +127,7 @@ def test_the_page_is_whole_and_names_of_classes_stay_text(tmp_path: Path) -> Non
     names = (PAYLOADS[0], PAYLOADS[1], "fox")
     files = written(document(names), tmp_path)
     page = read(files["training.html"].read_text())
-    assert "Test accuracy 83.3 % (66.0–93.0) on 30 held-out images" in page.text
+    assert "Test accuracy 83.3 % (66.0–93.0): 25 of 30 held-out images" in page.text
     assert "The 30 test images were used once" in page.text
     assert sum(tag == "script" for tag, _ in page.elements) == 1
     (picture,) = [values for tag, values in page.elements if tag == "img"]

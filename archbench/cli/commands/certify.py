@@ -65,7 +65,8 @@ def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
     if isinstance(found, CertificateDesign):
         known = {"num_trainings": found.num_trainings, "seconds": found.seconds}
         document = {"schema": DESIGN_SCHEMA, **asdict(found), **known}
-        console.tell(Finding(document, [Code(in_words(found))], option.typed_command("--dry-run")))
+        told = [Code(in_words(found)), "--max-minutes or --candidates NUMBER plans fewer."]
+        console.tell(Finding(document, told, option.typed_command("--dry-run")))
         return 0
     finding = certificate.finding(found)
     console.tell(finding, files=finding.write(found.path / "report"))

@@ -89,7 +89,7 @@ def command(
         ]
         _judge([*judged, *document["stored"]], limit=limit, text=fail_if or "")
     if not console.is_json():
-        console.next_step(_next(networks, saved=save))
+        console.next_step(_next(networks, saved=save, against=against))
 
 
 def _networks(
@@ -125,15 +125,13 @@ def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None
         )
     if any(limit.is_out_of_sight(pair) for pair in pairs):
         console.warn(
-            f"the intervals are too wide to tell {100 * limit.share:g} % from nothing: give more "
+            f"the intervals are too wide to resolve {100 * limit.share:g} %: give more "
             "--seconds or a quieter machine (archbench doctor)"
         )
 
 
-def _next(networks: Sequence[str], *, saved: Path | None) -> str:
-    compare = ("archbench", "compare", *networks)
-    if saved:
-        return f"{command_line(*compare, '--against', saved)} after a change"
-    if len(networks) == 1:
-        return f"{command_line(*compare)} --against FILE --fail-if slower:3% in a test"
-    return f"{command_line(*compare)} --fail-if slower:3% ends with 1 where one is slower"
+def _next(networks: Sequence[str], *, saved: Path | None, against: Path | None) -> str:
+    """The command of a test that ends with 1 where a network has become slower."""
+    kept = saved or against
+    since = ("--against", kept) if kept else ()
+    return command_line("archbench", "compare", *networks, *since, "--fail-if", "slower:3%")

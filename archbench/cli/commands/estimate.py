@@ -88,11 +88,10 @@ def command(
     for note in () if console.is_json() else dict.fromkeys(entry["note"] for entry in found):
         if note:
             console.warn(note)
+    following = ("search", space) if space else ("profile", *networks)
     finding = speed.estimates(
         {"schema": SCHEMA, "estimates": found},
-        next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
-        if space
-        else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}",
+        next_step=command_line("archbench", *following),
     )
     console.tell(finding)
 

@@ -97,8 +97,7 @@ def command(
     entries = [one for one in found["artifacts"] if one["format"] in formats]
     step = ""
     if entries:
-        predict = command_line("archbench", "predict", folder / entries[0]["folder"])
-        step = f"{predict} IMAGE, or read {folder / 'README.md'}"
+        step = command_line("archbench", "predict", folder / entries[0]["folder"], "PICTURES")
     console.tell(findings.finding(found, folder=str(folder), next_step=step))
     failed = [one["format"] for one in found["failed"] if one["format"] in formats]
     if failed:

@@ -42,13 +42,10 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
     how["backend"] = how["backend"] or default_backend(how["device"])
     with console.Meter() as progress:
         document, front = measure_elsewhere(path, trials=trials, on_progress=progress, **how)
-    named = study_argument(path)
-    where = ("--device", how["device"], "--backend", how["backend"])
-    again = ("archbench", "measure", named, *where)
     step = (
-        f"{command_line(*again, '--trials', 'all')} also says what was lost by not searching there"
+        f"{option.typed_command()} --trials all"
         if trials == "front"
-        else command_line("archbench", "report", named)
+        else command_line("archbench", "report", study_argument(path))
     )
     finding = elsewhere(document, front=front, next_step=step)
     console.tell(finding, files=[Path(file) for file in document["files"]])

@@ -35,19 +35,13 @@ def list_(pattern: str, with_ablations: bool) -> None:
 
     names = _matching(pattern, with_ablations=with_ablations or "/" in pattern)
     document = _document(*names)
-    show = command_line("archbench", "models", "show", names[0])
     finding = catalogue.listing(
         document,
         titles={
             model["family"]: families()[model["family"]]["title"] for model in document["models"]
         },
-        next_step=f"{show}, or {command_line('archbench', 'profile', names[0])}",
+        next_step=command_line("archbench", "profile", names[0]),
     )
-    if not console.is_json():
-        console.note(
-            "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
-            "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
-        )
     console.tell(finding)
 
 
@@ -87,8 +81,7 @@ def show(name: str) -> None:
     """NAME as YAML, in the form that a search space starts from."""
     from archbench.report.findings import catalogue
 
-    profile = command_line("archbench", "profile", name)
-    step = f"{profile}; or keep this as a file, change it and profile the file"
+    step = command_line("archbench", "profile", name)
     console.tell(catalogue.network(_document(name), next_step=step))
 
 

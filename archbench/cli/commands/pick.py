@@ -23,9 +23,9 @@ _OPTIONS = {"latency_ms": "--latency", "params": "--params", "macs": "--macs"}
 @click.option(
     "--latency",
     "latency_ms",
-    type=option.finite(0, is_open=True),
+    type=option.milliseconds,
     metavar="MS",
-    help="Pick the most accurate design below this latency, in ms.",
+    help="Pick the most accurate design below this latency, in ms: 5 or 5ms.",
 )
 @click.option("--params", type=option.number, help="At most so many parameters: 5M.")
 @click.option("--macs", type=option.number, help="At most so many MACs: 400M.")
@@ -68,7 +68,8 @@ def command(
 ) -> None:
     """Pick one design of STUDY, a folder or a name, and say why and how sure that is.
 
-    The study may still be running.
+    Without a limit it is the cheapest design within one standard error of the likely most accurate
+    one. The study may still be running.
     """
     from archbench.analysis.pick import pick
     from archbench.analysis.study import open_study
@@ -96,9 +97,8 @@ def command(
     if answer.chosen.in_full is None:
         step = _retrain_command(answer, study=study_argument(found.path))
         if record.is_int8 and record.design is None:  # a full training is one of floats
-            step = train_command(trial, found.header["proxy"], epochs=30)
-    profile = command_line("archbench", "profile", spec_file or trial, "--where")
-    console.tell(findings.finding(answer, study=found, next_step=f"{step}, or {profile}"))
+            step = train_command(found, record.number)
+    console.tell(findings.finding(answer, study=found, next_step=step))
 
 
 def _retrain_command(answer: Pick, *, study: str) -> str:
@@ -107,7 +107,7 @@ def _retrain_command(answer: Pick, *, study: str) -> str:
 
     wish, rivals = answer.wish, [answer.chosen, answer.runner_up]
     words = [word for n, v in wish.limits.items() for word in (_OPTIONS[n], f"{v:.10g}")]
-    if wish.is_knee or wish.accuracy is not None or wish.sure != SURE:
+    if not wish.limits or wish.accuracy is not None or wish.sure != SURE:
         records = [one.record for one in rivals if one]
         trained = [one.number if one.design is None else one.design for one in records]  # not int8
         words = ["--trials", ",".join(map(str, dict.fromkeys(trained)))]
@@ -118,9 +118,3 @@ def _check(wish: Wish) -> None:
     """Sees that something was asked for, and one thing only."""
     if wish.is_knee and (wish.limits or wish.accuracy is not None):
         raise UsageError("the knee has no limits", place="--knee", help="leave out the others")
-    if not (wish.limits or wish.is_knee or wish.accuracy is not None):
-        raise UsageError(
-            "nothing to pick by",
-            place="archbench pick",
-            help="say --latency MS, --params NUMBER, --macs NUMBER, --accuracy PERCENT or --knee",
-        )

@@ -119,18 +119,24 @@ def command(
         for model in document["models"]
         if model["built"] and not model["built"]["agrees"]
     ]
-    again = command_line("archbench", "profile", networks[0])
-    step = (
-        f"{again} --batch 1,16, or search around it: archbench space --help"
-        if not no_latency
-        else f"{again} times it, too"
-    )
+    step = option.typed_command("--no-latency") if no_latency else _look_closer(networks)
     console.tell(findings.finding(document, next_step="" if differing else step))
     if differing:
         raise NegativeResultError(
             f"the closed form and fvcore count differently: {', '.join(differing)}",
             help="report the network; one of the two is at fault",
         )
+
+
+def _look_closer(networks: Sequence[str]) -> str:
+    """What to type after networks were timed: which is faster, or where the time of one goes."""
+    from archbench.evaluate.foreign import is_foreign
+
+    if len(networks) > 1:
+        return command_line("archbench", "compare", *networks)
+    if is_foreign(networks[0]):
+        return command_line("archbench", "compare", networks[0], "levit_128s")
+    return command_line("archbench", "profile", networks[0], "--where")
 
 
 def _check_question(*, both: bool, no_latency: bool, **how: Any) -> None:
@@ -156,8 +162,7 @@ def _serving(specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequ
 
     with console.Meter() as progress:
         found = [serving(spec, conditions, batches=batches, on_progress=progress) for spec in specs]
-    profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
-    step = f"{profile} says which blocks take the time"
+    step = f"{option.typed_command('--serving')} --where"
     console.tell(speed.serving({"schema": SERVING_SCHEMA, "networks": found}, next_step=step))
 
 
@@ -178,8 +183,7 @@ def _where(
     if save is not None:
         save_where(found[0], save)
         console.note(f"plot: {save}")
-    name = command_line("archbench", "ablate", specs[0].name or "FILE")
-    step = f"{name} says what each choice of a network costs and buys"
+    step = f"{option.typed_command('--where')} --serving"
     kept = [  # under one of the conditions, where there are places
         write_where(*place, {"schema": WHERE_SCHEMA, "networks": [network]})
         for network, place in zip(found, places, strict=False)
@@ -188,6 +192,5 @@ def _where(
     for path in kept:
         console.note(f"kept for the study's report: {path}")
     if kept:
-        report = command_line("archbench", "report", kept[0].parent.parent)
-        step = f"{report} shows it beside the front"
+        step = command_line("archbench", "report", kept[0].parent.parent)
     console.tell(finding({"schema": WHERE_SCHEMA, "networks": found}, next_step=step))

@@ -70,8 +70,7 @@ def command(
             raise
         files = []  # the document itself was asked for
         console.warn(f"the report could not be written beside the study: {error}")
-    has_page = any(file.suffix == ".html" for file in files)
-    console.tell(front.finding(found, has_page=has_page), files=files)
+    console.tell(front.finding(found), files=files)
 
 
 def _write_one_page(

@@ -28,10 +28,10 @@ _LIMITS = ("latency_ms", "params", "macs")
 @click.option(
     "--latency",
     "latency_ms",
-    type=option.finite(0, is_open=True),
+    type=option.milliseconds,
     metavar="MS",
     multiple=True,
-    help="Take the pick below this latency, in ms, as archbench pick does. Repeatable.",
+    help="Take the pick below this latency, in ms, as archbench pick does: 5 or 5ms. Repeatable.",
 )
 @click.option("--params", type=option.number, multiple=True, help="At most so many parameters: 5M.")
 @click.option("--macs", type=option.number, multiple=True, help="At most so many MACs: 400M.")

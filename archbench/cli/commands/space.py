@@ -136,8 +136,7 @@ def count(space: str, overrides: tuple[str, ...]) -> None:
 
     found = SearchSpace.load(space, overrides=overrides)
     dead = _dead(found)
-    sample = command_line("archbench", "space", "sample", space)
-    step = f"{sample}, or {command_line('archbench', 'search', space, '--dry-run')}"
+    step = command_line("archbench", "search", space, "--dry-run")
     document = {**_facts(found), **_share(found.feasible(), dead)}
     console.tell(findings.counts(document, dead=dead, next_step=step))
 

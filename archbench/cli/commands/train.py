@@ -11,8 +11,7 @@ import click
 
 from archbench.cli import console, names, option, training
 from archbench.cli.main import parked
-from archbench.command_line import command_line
-from archbench.errors import StorageError
+from archbench.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from archbench.evaluate.training import Weights
@@ -22,7 +21,9 @@ _RECIPE = "recipe."
 
 @click.command()
 @click.argument("network")
-@click.option("--data", required=True, metavar="NAME", help=option.DATA_HELP)
+@click.option(
+    "--data", metavar="NAME", help=f"{option.DATA_HELP} Of a trial by default that of its study."
+)
 @training.options
 @option.SEED
 @option.folder("--out", help="Folder of the weights; by default results/trained-NETWORK.")
@@ -52,6 +53,7 @@ def command(
     folder = out or results / f"trained-{name}"
     how |= {"teacher": training.teacher(how["teacher"], results=results)}
     how["weights"] = None if how["weights"] == "none" else how["weights"]
+    how["data"] = how["data"] or _data_of(network, results=results)
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     if is_first:
         _check_folder(folder, resume=resume)
@@ -74,12 +76,25 @@ def command(
     return 0
 
 
+def _data_of(network: str, *, results: Path) -> str:
+    """What the study of a trial trained on."""
+    place = names.trial_place(network, results=results)
+    if place is None:
+        raise UsageError(
+            "missing option '--data'",
+            place="archbench train",
+            help="name what to train on, as --data folder:photos",
+        )
+    from archbench.analysis.study import open_study
+
+    return str(open_study(place[0]).header["proxy"]["data"])
+
+
 def _tell(weights: Weights, *, network: str, folder: Path) -> None:
     from archbench.report.findings import training as findings
 
-    predict = command_line("archbench", "predict", weights.best, "PICTURES")
     export = training.export_command(weights)
-    finding = findings.trained(weights.document(), next_step=f"{predict}, or {export}")
+    finding = findings.trained(weights.document(), next_step=export)
     again = _typed("--resume", "--json")
     files = training.write(weights, network=network, folder=folder, again=again)
     console.tell(finding, files=files)

@@ -54,4 +54,4 @@ def command(study: str, every: float, results: Path) -> None:
                 before, now = latest, standing(path)
     if now.trials_done < now.trials and not console.is_json():
         console.note(f"its search has not ended; go on with it: {resume_command(path)}")
-    console.tell(front.finding(now.study, has_page=False))
+    console.tell(front.finding(now.study))

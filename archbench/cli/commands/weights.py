@@ -109,14 +109,12 @@ def show(file: Path, *, key: str | None) -> None:
     from archbench.report.findings import weights as findings
 
     found = describe_weights(file, key=key)
-    name = found["network"] or next(iter(found["same_size"]), "NETWORK")
-    more = (
-        ("OUT", "--to", "timm")
-        if found["layout"] == "archbench"
-        else ("OUT.safetensors", "--model", name)
-    )
-    taken = ("--key", key) if key else ()
-    step = command_line("archbench", "weights", "convert", file, *more, *taken)
+    if found["layout"] == "archbench":
+        step = command_line("archbench", "export", file, "--to", "onnx")
+    else:
+        name = found["network"] or next(iter(found["same_size"]), "NETWORK")
+        more = ("--model", name, *(("--key", key) if key else ()))
+        step = command_line("archbench", "weights", "convert", file, "OUT.safetensors", *more)
     finding = findings.description({"schema": SCHEMA, **found}, next_step=step)
     console.tell(finding)
 

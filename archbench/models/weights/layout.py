@@ -228,6 +228,12 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
     )
 
 
+def has_layout(dialect: str, spec: ArchSpec) -> bool:
+    """Whether a known dialect, such as ``timm``, can hold a network."""
+    known = [held for held in layouts().values() if dialect in held.dialects]
+    return any(_misfit(held, spec.resolved()) is None for held in known)
+
+
 def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[TensorPlace, ...]:
     """Where each tensor of a network stands in a layout, in the order of ``keys``, their names.
 

@@ -33,24 +33,26 @@ _SIDE_BY_SIDE_FROM, _LETTER = 6.0, 0.068  # inches, that of a letter about
 
 
 def finding(found: AblationRecord) -> Finding:
-    """Base, differences, what they mean and, for a paper, its signs."""
+    """The largest differences, all of them, for a paper its signs, then the base."""
     base, legal = found.base, [form for form in found.forms if form.state != "illegal"]
+    largest = _largest(found)
+    rest = [form for form in legal if form.state != "base" and form not in largest]
     cannot = [f"{form.name}: {form.reason}" for form in found.forms if form.state == "illegal"]
     go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
     unseen = any(form.finding.startswith("no difference") for form in found.forms)
-    step = f"see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
+    step = f"{go_on} --seeds {2 * found.num_seeds}" if unseen else ""
     return Finding(
         found.document(),
         [
-            _opening(found),
+            _verdict(found),
             _effects(legal, base=base),
-            Lines([f"{f.name}: {sentence(f, base=base)}" for f in legal if f.state != "base"]),
+            Lines([f"{f.name}: {sentence(f, base=base)}" for f in rest]),
             _beside_the_paper(found),
-            _signs_text(found),
             Lines(["cannot be built:", *cannot] if cannot else []),
+            _opening(found),
             *map(str, [found.header["method"], *found.header["notes"]]),
         ],
-        step if found.num_done == found.num_trainings else f"go on: {go_on}",
+        step if found.num_done == found.num_trainings else go_on,
         page=lambda: _page(found, legal),
         plot=("effects", lambda: effect_figure(found)),
     )
@@ -118,7 +120,7 @@ def _opening(found: AblationRecord) -> Code:
     elif latency is not None:
         disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
         timed = f", {number.measured(latency)} ms{disturbed}"
-    missing = f"not whole yet: {number.plural(left, 'training')} of {found.num_trainings} left\n"
+    missing = f"{number.plural(left, 'training')} of {found.num_trainings} are left\n"
     lines = [
         f"{found.name}: one factor at a time from {_base_name(found)}",
         (missing if left > 0 else "") + filled(training_text(found)),
@@ -133,15 +135,21 @@ def _verdict(found: AblationRecord) -> str:
     known = {form.name: form for form in found.forms if form.accuracy_difference is not None}
     if not known:
         return "Nothing has been compared yet."
-    seen = [
-        (abs(difference.value), f"{form.name}: {sentence(form, base=found.base)}")
-        for form in known.values()
+    seen = [f for f in known.values() if (d := f.accuracy_difference) and d.is_seen]
+    largest = [f"{form.name}: {sentence(form, base=found.base)}." for form in _largest(found)]
+    changes, seeds = number.plural(len(known), "change"), number.plural(found.num_seeds, "seed")
+    told = f"{len(seen)} of {changes} make a significant difference in accuracy with {seeds}."
+    return " ".join(filter(None, [told, *largest, _signs_text(found)]))
+
+
+def _largest(found: AblationRecord) -> list[FormRecord]:
+    """The two forms with the largest differences in accuracy that are seen."""
+    sizes = [
+        (abs(difference.value), form)
+        for form in found.forms
         if (difference := form.accuracy_difference) and difference.is_seen
     ]
-    largest = sorted(seen, key=lambda entry: -entry[0])[:2]
-    count = f"{len(seen)} of {number.plural(len(known), 'change')} make a difference in accuracy"
-    told = f"{count} that {number.plural(found.num_seeds, 'seed')} can tell."
-    return " ".join([told, *(f"{words}." for _, words in largest), _signs_text(found)])
+    return [form for _, form in sorted(sizes, key=lambda entry: -entry[0])[:2]]
 
 
 def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archbench.command_line import command_line
 from archbench.report.document import to_yaml
 from archbench.report.element import Code, Lines, Part, ReportTable
 from archbench.report.finding import Finding
@@ -39,7 +40,11 @@ def listing(document: Mapping[str, Any], *, titles: Mapping[str, str], next_step
         for model in models
         if model["ablation"]
     ]
-    shown = [ReportTable(rows, align="lrrrl"), ReportTable(ablated, align="lrl")]
+    notes = [
+        "MACs: multiply-adds, one counted as 1; papers print them as FLOPs",
+        "top-1: the paper's own, in percent of ImageNet-1k's validation images",
+    ]
+    shown = [ReportTable(rows, align="lrrrl", notes=notes), ReportTable(ablated, align="lrl")]
     return Finding(document, shown, next_step)
 
 
@@ -63,7 +68,13 @@ def check(document: Mapping[str, Any], *, left_out: str, is_good: bool) -> Findi
     Left out is why fvcore did not count a network; good, if no count differs that should agree.
     """
     models = document["models"]
+    differ = [model["name"] for model in models if model["faults"]]
+    several = (
+        f"All {len(models)} networks count" if len(models) > 1 else f"{models[0]['name']} counts"
+    )
+    told = f"{several} exactly what the released code counts, where that is known."
     parts: list[Part] = [
+        f"Counts differ from what they should be: {', '.join(differ)}." if differ else told,
         _counted(
             models, "params", noun="parameters", printed="params", by="built", unknown="unknown"
         ),
@@ -71,7 +82,7 @@ def check(document: Mapping[str, Any], *, left_out: str, is_good: bool) -> Findi
         Lines(_reasons(models)),
         Lines(_how(models, left_out=left_out)),
     ]
-    step = "archbench models show NAME says how one is written" if is_good else ""
+    step = command_line("archbench", "models", "show", models[0]["name"]) if is_good else ""
     return Finding(document, parts, step)
 
 

@@ -36,27 +36,28 @@ _SIDE_BY_SIDE_FROM = 6.0
 
 
 def finding(found: Certificate) -> Finding:
-    """The answer, then how well each score orders, the noise, the rungs."""
+    """The answer, then how well each score orders, the noise, the rungs, what was trained."""
     told = found.finding
     question = f"{found.name}: can its proxy rank {found.header['space_name']}?"
-    parts: list[Part] = [Lines([question, _trained(found)], rest="")]
+    trained = Lines([question, _trained(found)], rest="")
+    parts: list[Part] = []
     taus: list[Part] = []
     if told is None:
         left = found.num_trainings - found.num_done
-        go_on = command_line("archbench", "certify", *named_in_results(found.path), "--resume")
-        step = f"go on: {go_on}"
-        parts.append(f"not whole yet: {left} of {found.num_trainings} trainings left")
+        step = command_line("archbench", "certify", *named_in_results(found.path), "--resume")
+        parts.append(f"Not known yet: {left} of {found.num_trainings} trainings are left.")
     else:
         search = command_line("archbench", "search", space_typed(found.header))
         step = search if found.is_certified else ""
         remarks = Lines([_noise(told), _rungs(told), *map(str, found.header["notes"])], rest="")
         if told.rungs:
             taus = [_taus(told), Lines([_explained(told)], rest=""), remarks]
-        parts += [told.sentence, _left_out(found, told)]
-        parts += ["Kendall's tau with the longer trainings", *taus] if taus else [remarks]
+        parts.append(told.sentence)
         parts += [f"what helps: {told.advice}"] if told.advice else []
+        parts.append(_left_out(found, told))
+        parts += ["Kendall's tau with the longer trainings", *taus] if taus else [remarks]
     in_full = Lines([_in_full(one) for one in retrained_under(found)])
-    parts.append(in_full)
+    parts += [in_full, trained]
     return Finding(
         found.document(),
         parts,

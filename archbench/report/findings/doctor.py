@@ -1,4 +1,4 @@
-"""What can this machine tell apart, what disturbs it, and what is to be done?"""
+"""Which differences can this machine resolve, what disturbs it, and what is to be done?"""
 
 import textwrap
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from archbench.report.element import FactList, Lines, ReportTable
 from archbench.report.finding import Finding
 
-_NO_TEST = "nothing: there was no time for an A/A test"
+_NO_TEST = "Which differences can be trusted is not known: there was no time for an A/A test."
 
 
 def finding(document: Mapping[str, Any]) -> Finding:
@@ -15,7 +15,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
     test, gpu, load = document["test"], document["gpu"], document["load"]
     cores, found, study = test["seat"]["cores"], test["resolution"], document["study"]
     facts = {
-        **(_resolution(test, found) if found else {"resolvable": _NO_TEST}),
+        **(_resolution(test, found) if found else {}),
         "disturbed by": _disturbances(test, document["activity"]),
         "cores": _joined(
             f"{document['environment']['cores']} usable",
@@ -44,15 +44,17 @@ def finding(document: Mapping[str, Any]) -> Finding:
         }
         for entry in document["backends"]
     ]
-    nothing = "nothing stands in the way of a measurement"
+    smallest = found and f"{100 * found['smallest']:.1f} %"
+    trusted = found and f"Right now only latency differences above {smallest} can be trusted."
     return Finding(
         document,
         [
+            trusted or _NO_TEST,
+            Lines(["what to do", *advice] if advice else ["Nothing disturbs a measurement."]),
             FactList(facts),
             ReportTable(backends, align="lll"),
-            Lines(["what to do", *advice] if advice else [nothing]),
         ],
-        "archbench compare A B says which of two networks is faster here",
+        "archbench compare levit_128s levit_128",
     )
 
 
@@ -62,8 +64,7 @@ def _resolution(test: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
         "network (5 % are by chance)"
     )
     return {
-        "resolvable": f"differences from {found['smallest']:.1%} on, within {found['rounds']} "
-        f"rounds ({test['network']})",
+        "A/A test": f"{found['rounds']} rounds with copies of {test['network']}",
         'false "faster"': false if found["comparisons"] else "not known: too few rounds",
         "copies": f"differ by {found['spread']:.1%} over all rounds",
     }

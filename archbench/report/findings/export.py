@@ -1,6 +1,6 @@
 """What became of a network in each format: is it the same, how fast, and where does it lie?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
@@ -15,26 +15,42 @@ def finding(document: Mapping[str, Any], *, folder: str, next_step: str) -> Find
     rows = [_row(one) for one in artifacts]
     compared = {one["compared"]["on"] for one in artifacts}
     told = (
-        f"accuracy {number.percent(accuracy['value'])} of {accuracy['num_images']:,} held-out "
-        f"images of {accuracy['data']}"
+        f"{document['name']} has an accuracy of {number.percent(accuracy['value'])} on "
+        f"{accuracy['num_images']:,} held-out images of {accuracy['data']}"
         if accuracy
-        else "not tested: --data names the images"
+        else f"{document['name']} was not tested: --data names the images"
     )
     parts: list[Part] = [
-        f"{document['name']}: {told}",
+        _answer(artifacts, folder=folder),
         ReportTable(rows, align="llrrrrr", leaves_out=True),
         Lines(
             [
+                told,
                 f"differences are on {' and '.join(sorted(compared))}" if compared else "",
                 *remarks(document),
                 *(operators(one) for one in artifacts),
                 *(_reason(one) for one in artifacts),
                 *(_failure(one) for one in document["failed"]),
-                f"written: {folder}",
             ]
         ),
     ]
     return Finding(document, parts, next_step)
+
+
+def _answer(artifacts: Sequence[Mapping[str, Any]], *, folder: str) -> str:
+    """Where the files lie, and which of several is the fastest."""
+    if not artifacts:
+        return "Nothing was exported."
+    names = [f"{one['format']} {one['precision']}" for one in artifacts]
+    timed = {
+        name: float(one["latency"]["value"])
+        for name, one in zip(names, artifacts, strict=True)
+        if one["latency"] and one["latency"]["value"]
+    }
+    fastest = (
+        f" {min(timed, key=lambda name: timed[name])} is the fastest." if len(timed) > 1 else ""
+    )
+    return f"{', '.join(names)}: written to {folder}.{fastest}"
 
 
 def _row(one: Mapping[str, Any]) -> dict[str, object]:

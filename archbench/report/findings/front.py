@@ -6,8 +6,7 @@ from typing import Any
 
 from archbench.analysis.front_probability import SURE, FrontProbabilities
 from archbench.analysis.study import StudyReader
-from archbench.analysis.verdict import taken_in_words, train_command
-from archbench.command_line import command_line, study_argument
+from archbench.analysis.verdict import answer, doubts, next_command, taken_in_words
 from archbench.report import number
 from archbench.report.element import Cell, Lines, Part, ReportTable
 from archbench.report.finding import Finding
@@ -19,7 +18,6 @@ from archbench.study.objective import OBJECTIVES
 from archbench.study.throughput import throughput
 from archbench.study.trial import PRECISION, TrialRecord
 
-_OTHERS = 2  # of those off the front that may belong there, named
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _TITLES = {
     "px": "side of the images, px",
@@ -37,28 +35,25 @@ _DOUBTS: dict[Verdict, str] = {
 }
 
 
-def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
-    """Counts, verdict, the front with its hypervolume, what the early stops saved."""
+def finding(study: StudyReader) -> Finding:
+    """Which design to take, the front, how sure it is, what the early stops saved, the counts."""
     counts, members = study.counts(), study.front_records()
     told = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
     )
     summary = Summary(study)
     head = f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})"
+    step = next_command(study) if members else ""
     parts: list[Part] = [
-        Lines([head, taken_in_words(study.trials())], rest=""),
-        study.verdict(),
+        f"{answer(study)}{step and f' Next: {step}'}",
         front_table(members, summary=summary) if members else "",
+        Lines(doubts(study)),
         *([baselines_table(summary)] if summary.baselines else []),
-        _hypervolume(study) if members else "",
         study.pruning.in_words() if study.pruning else "",
         *(["trained in full", *retraining.parts(study.retraining)] if study.retraining else []),
         *(["in other runtimes", *timed] if (timed := other_runtimes.parts(study)) else []),
+        Lines([head, taken_in_words(study.trials())], rest=""),
     ]
-    step = "" if has_page else command_line("archbench", "report", study.path)
-    if (best := study.likely_best) is not None:
-        trial = f"{study_argument(study.path)}:{best.number}"
-        step = train_command(trial, study.header["proxy"], epochs=30)
     return Finding(study.document(), parts, step)
 
 
@@ -70,19 +65,18 @@ def elsewhere(
     conditions = Conditions.from_document(document["conditions"])
     sides = {record.latency.conditions.resolution for record in front if record.latency}
     told = str(conditions) if len(sides) < 2 else conditions.text(resolution=OWN_RESOLUTION)
-    title = f"{document['study']}: {len(trials)} networks on {told}"
     verdicts = [trial["latency_verdict"] for trial in trials]
     tau, compared, lost = transfer["kendall_tau"], transfer["compared"], transfer["lost"]
     lines = [
-        f"on the front of the search and of this device: {_listed(transfer['kept'])}",
+        f"on both fronts: {_listed(transfer['kept'])}",
         f"on the front of the search only: {_listed(transfer['left'])}",
         f"on the front of this device only: {_listed(transfer['joined'])}",
         tau is not None
         and f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {compared} "
         "networks",
         lost is not None
-        and f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this "
-        "study has trained",
+        and f"the front of the search lacks {100 * lost:.1f} % of the hypervolume that the trained "
+        "designs reach here",
         conditions.precision == "int8"
         and any(trial["accuracy_in"] != "int8" for trial in trials)
         and "accuracies are those of the search in fp32: what int8 costs is not known here",
@@ -91,9 +85,20 @@ def elsewhere(
             for verdict, meaning in _DOUBTS.items()
             if (count := verdicts.count(verdict))
         ),
+        f"{document['study']}: {len(trials)} networks on {told}",
     ]
     shown = front_table(front) if front else "no network stands on a front here"
-    return Finding(document, [title, shown, Lines(lines)], next_step)
+    return Finding(document, [_transfer_text(transfer), shown, Lines(lines)], next_step)
+
+
+def _transfer_text(transfer: Mapping[str, Any]) -> str:
+    """Whether the front of the search stands on another device."""
+    kept, left, joined = (len(transfer[key]) for key in ("kept", "left", "joined"))
+    if not left and not joined:
+        return f"The front stands on this device: all its {number.plural(kept, 'design')} stay."
+    changes = [f"{left} of {number.plural(kept + left, 'design')} leave it"] if left else []
+    changes += [f"{number.plural(joined, 'other')} join it"] if joined else []
+    return f"The front changes on this device: {', and '.join(changes)}."
 
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
@@ -224,13 +229,6 @@ def _notes(members: Sequence[TrialRecord], summary: Summary | None) -> list[str]
         for record in members
         if (chance := kept.get(record.number, SURE)) < SURE
     ]
-    others = summary.study.others_with_a_chance()
-    if others:
-        likeliest = others[:_OTHERS]
-        named = ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in likeliest)
-        named = named.replace(" %", "\N{NO-BREAK SPACE}%")
-        more = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
-        notes.append(f"may belong on the front, too: {named}{more}")
     return notes
 
 
@@ -266,19 +264,6 @@ def count_cell(count: int) -> Cell:
 
 def _chance_cell(share: float | None) -> Cell:
     return Cell(value="") if share is None else Cell(number.chance(share), value=share)
-
-
-def _hypervolume(study: StudyReader) -> str:
-    sides = (OBJECTIVES[name].text(v) for name, v in (study.reference_point() or {}).items())
-    told = (
-        f"hypervolume {study.hypervolume():.3f}: the front dominates this share of the box from "
-        f"{', '.join(sides)} to the ideal"
-    )
-    covered = study.front_probabilities.hypervolume
-    if covered is None:
-        return told
-    interval = number.with_interval(covered.value, covered.low, covered.high)
-    return f"{told}; {interval} corrected for selecting the best"
 
 
 def _listed(numbers: Sequence[int]) -> str:

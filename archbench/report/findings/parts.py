@@ -28,7 +28,7 @@ _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 0.22, 0.45, 0.55, 1.9, 0.8  # inches
 _CAPTION = (
     "Every part of the deployed network, in the order it runs: what it takes, and in blue what the "
     "machine's compute or memory asks for at least (its measured roofline). The rest is what could "
-    "be won; beside each bar stands what holds it up."
+    "be won; beside each bar stands what bounds it."
 )
 
 
@@ -45,19 +45,42 @@ def parts_of(found: Mapping[str, Any]) -> list[Part]:
         f"{found['rounds']} passes; timing the parts made the network take "
         f"{found['watched_ms']:.2f} ms instead of {found['whole_ms']:.2f}.",
         "MB: each operator reads its inputs, weights among them, and writes its outputs once.",
-        f"roof: the share of the time that this machine needs at least, at {limits['gflops']:.0f} "
-        f"GFLOP/s, {limits['memory_gbs']:.0f} GB/s from memory for weights, "
+        "roofline: the least time that this machine needs, as a share of the measured time, at "
+        f"{limits['gflops']:.0f} GFLOP/s, {limits['memory_gbs']:.0f} GB/s from memory for weights, "
         f"{limits['cache_gbs']:.0f} GB/s from the cache for the rest.",
-        "held up by: which alone would take longest: compute, memory, or so many operators of "
-        f"{limits['operator_us']:.1f} µs.",
+        "bound by: which of them alone would take longest: compute, memory, or the start of so "
+        f"many operators at {limits['operator_us']:.1f} µs each.",
         f"Other work held the core for {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
     ]
-    return [
-        f"{found['name']}: {number.side(conditions['resolution'])} px, batch "
-        f"{conditions['batch']}, {number.runs_text(conditions)}, deployed form",
-        _table(found),
-        Lines(legend, rest=""),
-    ]
+    under = (
+        f"{number.side(conditions['resolution'])} px, batch {conditions['batch']}, "
+        f"{number.runs_text(conditions)}, deployed form"
+    )
+    return [_answer(found), _table(found), Lines([under, *legend], rest="")]
+
+
+def _answer(found: Mapping[str, Any]) -> str:
+    """The stage and the part that take most of the time, and what bounds that part."""
+    stage, share = _slowest_stage(found)
+    part = max(found["parts"], key=lambda part: float(part["ms"]))
+    bound = {"overhead": f"the overhead of {part['operators']} operators"}
+    by = part.get("bound_by", "")
+    where = "" if part["stage"] is None else f" of stage {part['stage']}"
+    bounded = f", bound by {bound.get(by, by)}" if by else ""
+    return (
+        f"{found['name']}: {stage} takes {share} of {found['whole_ms']:.2f} ms; its slowest part "
+        f"is {_name(part)}{where}{bounded}."
+    )
+
+
+def _slowest_stage(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The stage that takes most of the time, and its share."""
+    stages: Counter[Any] = Counter()
+    for part in found["parts"]:
+        stages[part["stage"]] += part["ms"]
+    most = max(stages, key=lambda stage: stages[stage])
+    share = number.percent(stages[most] / found["whole_ms"]) if found["whole_ms"] else "most"
+    return "the head" if most is None else f"stage {most}", share
 
 
 def _table(found: Mapping[str, Any]) -> ReportTable:
@@ -76,8 +99,8 @@ def _table(found: Mapping[str, Any]) -> ReportTable:
             "MACs": number.short(part["macs"]),
             "MB": f"{moved:.1f}",
             "GFLOP/s": f"{rate:.0f}",
-            "roof": f"{100 * part['roof_share']:.0f} %" if "roof_share" in part else "",
-            "held up by": f"{part['operators']} operators" if bound == "overhead" else bound,
+            "roofline": f"{100 * part['roof_share']:.0f} %" if "roof_share" in part else "",
+            "bound by": f"{part['operators']} operators" if bound == "overhead" else bound,
         }
 
     rows = []
@@ -132,12 +155,7 @@ def where_time_goes(summary: Summary) -> list[Part]:
 def _member(trial: int, found: Mapping[str, Any]) -> Markup:
     """A member of the front, under a title that names the stage that takes most."""
     title = f"Trial {trial}: {found['whole_ms']:.2f} ms"
-    stages: Counter[Any] = Counter()
-    for part in found["parts"]:
-        stages[part["stage"]] += part["ms"]
-    most = max(stages, key=lambda stage: stages[stage])
-    slowest = "the head" if most is None else f"stage {most}"
-    share = number.percent(stages[most] / found["whole_ms"])
+    slowest, share = _slowest_stage(found)
     drawn = plot(
         lambda width: where_figure(found, width_inches=width, is_titled=False),
         title=f"{title}, part by part",

@@ -1,5 +1,6 @@
 """Which design was picked, why, and what would a little more or less buy?"""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 from archbench.analysis.axis_change import AxisChange
 from archbench.analysis.pick import Choice, Pick, Trade
 from archbench.analysis.study import StudyReader
-from archbench.analysis.verdict import certified
+from archbench.analysis.verdict import certified, design_in_words
 from archbench.analysis.wish import Wish
 from archbench.report import number
-from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Code, Part, ReportTable
+from archbench.report.document import to_words
+from archbench.report.element import FactList, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.front import accuracy_text, latency_text, precision_cell
 from archbench.report.findings.retraining import accuracies
@@ -21,30 +22,32 @@ from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
 _SHOWN = 6
-_VALUE = 9  # characters of a value
+_CALL = re.compile(r"(\w+)\((.*)\)")  # a part with its fields, as conv(kernel=7, stride=4)
 
 
 def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding:
-    """One design: its row, why it, the runner-up, what more and less would buy, its network."""
+    """The design to take, its numbers, why it, the runner-up, what more and less would buy."""
     chosen, summary = answer.chosen, Summary(study)
-    record = chosen.record
-    row = {
-        "trial": record.number,
-        "latency, ms": number.measured(record.latency) if record.latency else "",
-        **precision_cell(record),
-        "proxy": accuracy_text(record, summary=summary),
-        "params": number.short(record.params),
-        "MACs": number.short(record.macs),
-        "in the limits": number.chance(chosen.keeps),
-        "front": number.chance(chosen.on_front),
+    record, told = chosen.record, _sentences(answer, study)
+    limits = {**study.rule.limits, **answer.wish.limits}
+    asked = "P(as asked)" if answer.wish.accuracy is not None else "P(within limits)"
+    facts = {
+        "latency": f"{number.measured(record.latency)} ms" if record.latency else "",
+        **{name: str(cell) for name, cell in precision_cell(record).items()},
+        "proxy accuracy": f"{accuracy_text(record, summary=summary)}; expected with another seed: "
+        f"{number.percent_of(chosen.accuracy)}",
+        "test accuracy": number.percent(record.test_accuracy, summary.test_error(record))
+        if record.test_accuracy is not None
+        else "",
+        "size": f"{number.short(record.params)} parameters, {number.short(record.macs)} MACs",
+        asked: number.chance(chosen.keeps) if limits or answer.wish.accuracy else "",
+        "P(Pareto-optimal)": number.chance(chosen.on_front),
     }
-    told = _sentences(answer, study)
     parts: list[Part] = [
-        f"{study.name}: {wish_text(answer.wish)}",
-        ReportTable([row], align="r" * len(row), leaves_out=True),
-        *told,
+        told[0],
+        FactList(facts, left=max(map(len, facts)) + 2),
+        *told[1:],
         _changes(answer.changes, cost=answer.cost),
-        Code("the network:\n" + to_yaml(record.spec).rstrip()),
     ]
     document = {"schema": SCHEMA, "study": study.name, **_document(answer), "why": " ".join(told)}
     return Finding(document, parts, next_step)
@@ -56,6 +59,8 @@ def wish_text(wish: Wish) -> str:
     where = f" in {wish.precision}" if wish.precision else ""
     if wish.is_knee:
         return f"the knee of the front{where}"
+    if wish.is_open:
+        return f"the cheapest within one standard error of the likely most accurate{where}"
     if wish.accuracy is not None:
         within = f" within {limits}" if limits else ""
         return f"the cheapest with {number.percent(wish.accuracy)} proxy accuracy{within}{where}"
@@ -113,81 +118,84 @@ def _trade(trade: Trade) -> dict[str, Any]:
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
-    told = [_why(answer), *_in_full(answer, study), _runner_up(answer)]
-    for word, trade in (("more", answer.more), ("less", answer.less)):
-        other = OBJECTIVES[trade.name].text(trade.value) if trade.value > 0 else "nothing"
-        told.append(f"{word} ({other}): {_bought(trade, answer)}")
+    record = answer.chosen.record
+    told = [
+        f"Take trial {record.number}, {wish_text(answer.wish)}: {design_in_words(study, record)}.",
+        _why(answer),
+        *_in_full(answer, study),
+        _runner_up(answer),
+        *(_bought(trade, answer) for trade in (answer.more, answer.less)),
+    ]
     for name, limit in study.rule.limits.items():
         asked = answer.wish.limits.get(name, 0.0)
         if max(asked, answer.more.value if answer.more.name == name else 0.0) > limit:
             most = OBJECTIVES[name].text(limit)
-            told.append(f"note: the study's own limit is {most}; nothing above it was trained.")
+            told.append(f"The study's own limit is {most}; nothing above it was trained.")
     if study.certificate is not None and study.certificate.state != "certified":
-        told.append(f"note: {certified(study)}")
+        told.append(certified(study))
     return told
 
 
 def _why(answer: Pick) -> str:
     wish, sure = answer.wish, f"at least {100 * answer.wish.sure:.0f} %"
-    those = number.plural(answer.admitted, "design")
+    those = f"the {number.plural(answer.admitted, 'design')}"
     if wish.is_knee:
-        how = (
-            f"of {those} that belong on the front with more than 50 %, it is the farthest above "
-            "the line from the cheapest to the most accurate (cost on a log scale)"
+        return (
+            f"Of {those} with a front probability above 50 % it lies farthest above the line from "
+            "the cheapest to the most accurate, with the cost on a log scale."
         )
-    elif wish.accuracy is not None:
-        how = f"it is the cheapest of {those} that reach the accuracy with {sure} probability"
-    elif answer.chosen.in_full:
-        how = (
-            f"of {those} that keep the limits with {sure} probability the most accurate in short "
-            "training was trained in full, and among those that were this one is first"
+    if wish.is_open:
+        return "No dearer design is expected to gain more than one standard error of its accuracy."
+    if wish.accuracy is not None:
+        return f"It is the cheapest of {those} that reach the accuracy with {sure} probability."
+    if answer.chosen.in_full:
+        return (
+            f"Of {those} that keep the limits with {sure} probability, the most accurate in short "
+            "training was trained in full; of those that were, this one is first."
         )
-    else:
-        how = (
-            f"it has the highest expected accuracy of {those} that keep the limits with {sure} "
-            "probability"
-        )
-    likely = number.percent_of(answer.chosen.accuracy)
-    return f"why: {how}; its accuracy, corrected for noise between seeds, is {likely}."
+    return (
+        f"It has the highest expected accuracy of {those} that keep the limits with {sure} "
+        "probability."
+    )
 
 
 def _in_full(answer: Pick, study: StudyReader) -> list[str]:
     found, reached = study.retraining, answer.chosen.in_full
     if found is None or reached is None:
-        return [
-            "note: it has not been trained in full; archbench retrain says whether it keeps its "
-            "place there."
-        ]
-    return [f"in full training ({found.how}): {accuracies(reached)}. {found.sentence}"]
+        return ["It has not been trained in full."]
+    return [f"In full training ({found.how}): {accuracies(reached)}. {found.sentence}"]
 
 
 def _runner_up(answer: Pick) -> str:
     other = answer.runner_up
     if other is None or answer.as_good is None:
-        return "runner-up: none; no other design keeps what was asked for."
-    cost, likely = OBJECTIVES[answer.cost], f"likely {number.percent_of(other.accuracy)}"
+        return "No other design keeps what was asked for."
+    cost, likely = OBJECTIVES[answer.cost], f"expected {number.percent_of(other.accuracy)}"
     if answer.chosen.in_full and other.in_full:
         likely = f"{number.percent_of(other.in_full.accuracy)} in full training"
+    better = f"cheap in {cost.label}" if answer.wish.accuracy is not None else "accurate"
+    if answer.wish.is_knee:
+        better = "good a compromise"
     return (
-        f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, {likely}) is as "
-        f"good with {number.chance(answer.as_good)} probability"
-        f"{f' in {cost.label}' if answer.wish.accuracy is not None else ''}."
+        f"Runner-up: trial {other.record.number}, {_costs(other, answer.cost)}, {likely}; "
+        f"{number.chance(answer.as_good)} chance that it is at least as {better}."
     )
 
 
 def _bought(trade: Trade, answer: Pick) -> str:
+    """What a tighter or a looser limit would give."""
     choice, change = trade.choice, trade.accuracy
+    other = OBJECTIVES[trade.name].text(trade.value) if trade.value > 0 else "nothing"
+    where = f"With {other} accuracy" if trade.name == "proxy_accuracy" else f"Within {other}"
     if choice is None or change is None:
-        return (
-            f"no design of this study keeps that with {100 * answer.wish.sure:.0f} % probability."
-        )
+        return f"{where}: no design reaches that with {100 * answer.wish.sure:.0f} % probability."
     if choice.record.number == answer.chosen.record.number:
-        return "the same design; nothing else of this study is expected to be better."
+        return f"{where}: the same design; no other is expected to be better."
     value, low, high = (f"{100 * end:+.1f}" for end in (change.value, change.low, change.high))
-    where = " in full training" if choice.in_full and answer.chosen.in_full else ""
+    full = " in full training" if choice.in_full and answer.chosen.in_full else ""
     return (
-        f"trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points of accuracy"
-        f"{where} ({low} to {high}){'' if change.is_resolved else ', not resolved from zero'}."
+        f"{where}: trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points"
+        f"{full} ({low} to {high}){'' if change.is_resolved else ': not significant'}."
     )
 
 
@@ -199,18 +207,15 @@ def _costs(choice: Choice, cost: str) -> str:
 
 def _changes(changes: Sequence[AxisChange], *, cost: str) -> Part:
     if not changes:
-        return "single changes: unknown; no trial differs from this one in a single axis."
+        return "No trial differs from this one in a single axis, so single changes are unknown."
     sure = [change for change in changes if change.accuracy.is_resolved or change.trial is not None]
     if not sure:
-        return (
-            "single changes: none is known to matter; the study has too few trials to separate "
-            "their effects from the noise between seeds."
-        )
+        return "The study has too few trials to separate single changes from the noise of seeds."
     unit = OBJECTIVES[cost]
     rows = [
         {
             "one axis changed": change.axis,
-            "from -> to": " -> ".join(_apart(change.before, change.after)),
+            "from -> to": one_line(_change(change.before, change.after), length=24),
             "points, 95 %": f"{100 * change.accuracy.value:+.1f} ± "
             f"{50 * (change.accuracy.high - change.accuracy.low):.1f}",
             unit.shown_in: "?"
@@ -223,12 +228,19 @@ def _changes(changes: Sequence[AxisChange], *, cost: str) -> Part:
     return ReportTable(rows, align="llrrr")
 
 
-def _apart(*given: Any) -> list[str]:
-    """The values, long ones from where they differ."""
-    values = ["none" if value is None else to_words(value) for value in given]
-    if all(len(value) <= _VALUE for value in values):
-        return values
-    shortest = min(map(len, values))
-    alike = next((i for i in range(shortest) if len({v[i] for v in values}) > 1), shortest)
-    begin = max(0, alike - 2)
-    return [one_line(("…" if begin else "") + value[begin:], length=_VALUE) for value in values]
+def _change(before: object, after: object) -> str:
+    """What is changed; of parts of one kind only the fields that differ.
+
+    >>> _change("conv(kernel=7, stride=4)", "conv(kernel=4, stride=4)")
+    'kernel 7 -> 4'
+    """
+    texts = ["none" if value is None else to_words(value) for value in (before, after)]
+    calls = [_CALL.fullmatch(text) for text in texts]
+    names = [call[1] if call else text for call, text in zip(calls, texts, strict=True)]
+    if names[0] != names[1] or not (calls[0] and calls[1]):
+        return " -> ".join(names)
+    old, new = (dict(p.split("=", 1) for p in c[2].split(", ") if "=" in p) for c in calls if c)
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ", ".join(
+        f"{key} {old.get(key, 'default')} -> {new.get(key, 'default')}" for key in differing
+    )

@@ -2,18 +2,12 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from archbench.report import number
-from archbench.report.element import (
-    Code,
-    FactList,
-    Lines,
-    Part,
-    ReportTable,
-    joined,
-    one_after_another,
-)
+from archbench.report.element import Code, FactList, Lines, Part, ReportTable, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.text import WIDTH
 
@@ -34,97 +28,158 @@ _LEGEND = (
 
 
 def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
-    """A profile document: each network, then all beside one another."""
+    """A profile document: which network is fastest, all latencies, then each network's counts."""
     models = document["models"]
-    parts: list[Part] = [one_after_another(map(parts_of, models))]
-    if len(models) > 1:
-        parts.append(Code(f"\n{joined(side_by_side(models))}"))
-    parts += [Lines(flips(document["flips"])), unavailable(document["unavailable"])]
+    parts: list[Part] = [
+        *(side_by_side(models) if len(models) > 1 else alone(models[0])),
+        Lines(flips(document["flips"])),
+        unavailable(document["unavailable"]),
+        one_after_another(counts_of(model, is_alone=len(models) == 1) for model in models),
+    ]
     return Finding(document, parts, next_step)
 
 
-def parts_of(model: Mapping[str, Any]) -> list[Part]:
-    """One network: what it is, computes and takes."""
-    name = f"{model['name']}: {number.side(model['resolution'])} px"
-    parts: list[Part]
-    if model["spec"] is None:
-        found = sorted((model["operators"] or {}).items(), key=lambda item: -item[1])
-        work = {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
-        parts = [Code(f"{name}, {model['origin']}"), _foreign_totals(model)]
-        parts += [_work(model, work)] if model["operators"] else []
-    else:
-        head = f"{name}, {model['num_classes']} classes, digest {model['digest']}"
-        work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
-        parts = [Code(head), _totals(model), _work(model, work), _stages(model)]
-    if has_several(model):
-        parts += backend_tables(model)
-    elif model["latency"]:
-        parts.append(latencies([model]))
-    return parts
+def alone(model: Mapping[str, Any]) -> list[Part]:
+    """One network: its size and latency in a line, then its latencies where there are several."""
+    timed = model["latency"]
+    size = [f"{_short(model['params'])} parameters", f"{_short(model['macs'])} MACs"]
+    if len(timed) != 1:
+        told = f"{model['name']}: {', '.join(size)}"
+        return [told, *(_latency_tables([model]) if timed else [])]
+    (entry,) = timed
+    value = "no latency" if entry["median_ms"] is None else f"{_timed(entry)} ms"
+    told = f"{model['name']}: {', '.join([value, *size])}"
+    rate = "" if entry["median_ms"] is None else f"{entry['images_per_second']:,.0f} images/s, "
+    where = f"{number.runs_text(entry)}, batch {entry['batch']}: {rate}{entry['verdict']}"
+    return [Lines([told, where, *_reasons([model])], rest="")]
 
 
 def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
-    """Several networks, a line for each."""
-    rows = [
-        {
-            "network": model["name"],
-            "px": number.side(model["resolution"]),
-            "parameters": _exact(model["params"]),
-            "MACs": _exact(model["macs"]),
-            "activations": _exact(model["activations"]),
-        }
+    """Several networks: which is the fastest, and a table with a line for each."""
+    ways = {(*_place(e), *_way(e)) for model in models for e in model["latency"]}
+    if len(ways) == 1 and all(len(model["latency"]) == 1 for model in models):
+        entry = models[0]["latency"][0]
+        rows = [
+            {
+                **_size(model, models),
+                "ms (95 % interval)": _timed(model["latency"][0]),
+                "verdict": model["latency"][0]["verdict"],
+            }
+            for model in models
+        ]
+        under = f"latency on {number.runs_text(entry)}, batch {entry['batch']}"
+        align = f"l{'r' * (len(rows[0]) - 3)}ll"
+        return [_answer(models), ReportTable(rows, align=align, notes=[under, *_reasons(models)])]
+    rows = [_size(model, models) for model in models]
+    sizes = ReportTable(rows, align="l" + "r" * (len(rows[0]) - 1))
+    return [_answer(models), *(_latency_tables(models) if ways else []), sizes]
+
+
+def _size(model: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Name and counts; the image size where the networks differ in it."""
+    sides = {number.side(one["resolution"]) for one in models}
+    return {
+        "network": model["name"],
+        **({"px": number.side(model["resolution"])} if len(sides) > 1 else {}),
+        "params": _short(model["params"]),
+        "MACs": _short(model["macs"]),
+    }
+
+
+def _answer(models: Sequence[Mapping[str, Any]]) -> str:
+    """Which network is the fastest, each in its fastest runtime; without times, the smallest."""
+    places = [_place(entry) for model in models for entry in model["latency"]]
+    if not places:
+        counted = sorted((one["macs"], one["name"]) for one in models if one["macs"])
+        if len(counted) < 2 or counted[0][0] == counted[-1][0]:
+            return ""
+        (least, few), (most, many) = counted[0], counted[-1]
+        return f"{few} has the fewest MACs; {many} has {_times(most / least)} as many."
+    here = [
+        (entry["median_ms"], model["name"], entry)
         for model in models
+        for entry in model["latency"]
+        if _place(entry) == places[0] and entry["median_ms"] is not None
     ]
-    parts: list[Part] = [ReportTable(rows, align="lrrrr")]
-    # Under several backends each network has its own table.
-    if any(model["latency"] for model in models) and not any(map(has_several, models)):
-        parts.append(latencies(models))
-    return parts
+    best: dict[str, tuple[float, Mapping[str, Any]]] = {}
+    for value, name, entry in sorted(here, key=lambda one: one[0]):
+        best.setdefault(name, (value, entry))
+    if len(best) < 2:
+        return ""
+    (first, (ms, entry)), (second, (other_ms, other)), *_ = best.items()
+    is_several = any(map(has_several, models))
+    how, its = (f" in {one['backend']} {one['precision']}" * is_several for one in (entry, other))
+    if None not in (entry["high_ms"], other["low_ms"]) and other["low_ms"] <= entry["high_ms"]:
+        return (
+            f"{first}{how} and {second}{its} are the fastest; their intervals overlap, and "
+            "archbench compare resolves smaller differences."
+        )
+    return f"{first}{how} is the fastest; {second}{its} takes {_times(other_ms / ms)} as long."
 
 
-def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
-    """Every latency of the models; over the table a device they share, under it reasons."""
-    timed = [(model["name"], entry) for model in models for entry in model["latency"]]
-    places = {number.runs_text(entry) for _, entry in timed}
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.3g} times"
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[str, int]:
+    return number.device_text(entry), entry["batch"]
+
+
+def _way(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return entry["backend"], entry["precision_asked"]
+
+
+def _latency_tables(models: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """All latencies: a table, or one for each device and batch where there are several backends."""
+    if any(map(has_several, models)):
+        return backend_tables(models)
+    return [latencies(models)]
+
+
+def counts_of(model: Mapping[str, Any], *, is_alone: bool = False) -> list[Part]:
+    """One network: what it is and what it computes; alone, its name stands above already."""
+    name = f"{'' if is_alone else model['name'] + ': '}{number.side(model['resolution'])} px"
+    if model["spec"] is None:
+        found = sorted((model["operators"] or {}).items(), key=lambda item: -item[1])
+        work = {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
+        parts: list[Part] = [Code(f"{name}, {model['origin']}"), _foreign_totals(model)]
+        return [*parts, _work(model, work)] if model["operators"] else parts
+    head = f"{name}, {model['num_classes']} classes, digest {model['digest']}"
+    work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
+    return [Code(head), _totals(model), _work(model, work), _stages(model)]
+
+
+def latencies(models: Sequence[Mapping[str, Any]]) -> ReportTable:
+    """Every latency of the models, and under the table why one is noisy or missing."""
     is_alone = len(models) == 1
-    is_on_one = not is_alone and len(places) == 1
     rows = [
         {
-            **({} if is_alone else {"network": name}),
-            **({} if is_on_one else {"latency on": number.runs_text(entry)}),
+            **({} if is_alone else {"network": model["name"]}),
+            "latency on": number.runs_text(entry),
             "batch": entry["batch"],
             "ms (95 % interval)": _timed(entry),
             "images/s": "" if entry["median_ms"] is None else f"{entry['images_per_second']:,.0f}",
             "verdict": entry["verdict"],
         }
-        for name, entry in timed
+        for model in models
+        for entry in model["latency"]
     ]
-    reasons = [
-        f"{entry['verdict']} ({name}, batch {entry['batch']}): {entry['reason']}"
-        for name, entry in timed
-        if entry["reason"]
-    ]
-    forms = [line for _, entry in timed if is_alone for line in _forms(entry)]
-    head = [f"latency on {places.pop()}", ""] if is_on_one else []
-    shown = ReportTable(rows, align="l" * (len(rows[0]) - 4) + "rlrl").text()
-    return Code("\n".join([*head, shown, *dict.fromkeys([*reasons, *forms])]))
+    return ReportTable(rows, align="l" * (len(rows[0]) - 4) + "rlrl", notes=_reasons(models))
 
 
 def _timed(entry: Mapping[str, Any]) -> str:
     return number.with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
 
 
-def _forms(entry: Mapping[str, Any]) -> list[str]:
-    """How the layers run that were timed, where there was a choice."""
-    details = entry.get("details", {})
-    if not details.get("forms"):
-        return []
-    decided = "raced now" if details.get("forms_raced") else "as decided here before"
-    text = (
-        f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']} ({decided}); "
-        f"the output differs from the trained form's by {details['deployment_error']:.1e}"
-    )
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+def _reasons(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why latencies are noisy or missing, each reason once, with the networks that it holds for."""
+    found: dict[str, list[str]] = {}
+    for model in models:
+        for entry in model["latency"]:
+            if entry["reason"]:
+                told = f"{entry['verdict']}: {entry['reason']}"
+                found.setdefault(told, []).append(f"{model['name']}, batch {entry['batch']}")
+    return [f"{'; '.join(dict.fromkeys(those))}: {told}" for told, those in found.items()]
 
 
 def _foreign_totals(model: Mapping[str, Any]) -> FactList:
@@ -196,6 +251,10 @@ def _exact(value: int | None) -> str:
     return "not available" if value is None else f"{value:,}"
 
 
+def _short(value: int | None) -> str:
+    return "unknown" if value is None else number.short(value)
+
+
 def _stages(model: Mapping[str, Any]) -> ReportTable:
     rows = []
     for stage in model["stages"]:
@@ -219,18 +278,22 @@ def has_several(model: Mapping[str, Any]) -> bool:
     return len({(entry["backend"], entry["precision_asked"]) for entry in model["latency"]}) > 1
 
 
-def backend_tables(model: Mapping[str, Any]) -> list[Part]:
-    """Its latencies, a table for each device and batch; what is to be said stands beneath."""
-    places: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in model["latency"]:
-        place = f"{number.device_text(entry)}, batch {entry['batch']}"
-        places.setdefault(place, []).append(entry)
+def backend_tables(models: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Latencies, a table for each device and batch; of several networks each under its name."""
+    places: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for model in models:
+        for entry in model["latency"]:
+            place = f"{number.device_text(entry)}, batch {entry['batch']}"
+            places.setdefault(place, []).append((model["name"], entry))
     parts: list[Part] = []
-    for place, entries in places.items():
-        notes = [note for entry in entries for note in _notes(entry)]
+    for place, timed in places.items():
+        rows: list[Mapping[str, object] | str] = []
+        for name, entries in groupby(timed, key=itemgetter(0)):
+            rows += [name] if len(models) > 1 else []
+            rows += [_row(entry) for _, entry in entries]
+        notes = list(dict.fromkeys(note for _, entry in timed for note in _notes(entry)))
         notes += _LEGEND if len(parts) == 2 * len(places) - 2 else ()
-        table = ReportTable([*map(_row, entries)], align="llrrrrl", notes=notes)
-        parts += [f"latency on {place}", table]
+        parts += [f"latency on {place}", ReportTable(rows, align="llrrrrl", notes=notes)]
     return parts
 
 

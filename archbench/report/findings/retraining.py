@@ -22,7 +22,7 @@ _bare = partial(number.percent_of, sign="")  # in columns of percents
 
 
 def finding(study: StudyReader) -> Finding:
-    """Whether the order held, each design with its ranks, tau, what the noise is."""
+    """Whether the order held, each design with its ranks, tau, the noise, what was trained."""
     found = study.retraining
     assert found is not None, "something was trained"
     head = f"{study.name}: {number.plural(len(found.results), 'design')} in full, {found.how}"
@@ -30,7 +30,7 @@ def finding(study: StudyReader) -> Finding:
     if found.results:
         best = f"{study_argument(study.path)}:{found.results[0].number}"
         step = command_line("archbench", "export", best, "--to", "onnx")
-    return Finding(found.document(), [head, found.sentence, *parts(found)], step)
+    return Finding(found.document(), [found.sentence, *parts(found), head], step)
 
 
 def parts(found: Retraining) -> list[Part]:
@@ -65,11 +65,12 @@ def planned(
         }
         for one, takes in zip(designs, each, strict=True)
     ]
-    takes = "how long they take is not known: data or device are not those of the search"
+    left = number.plural(document["trainings_left"], "training")
+    told = f"{left} to come; their time is unknown, as data or device are not those of the search."
     if seconds is not None:
-        takes = f"about {number.duration(seconds)}, by the epochs of the search and the MACs"
-    left = f"{number.plural(document['trainings_left'], 'training')} to come: {takes}"
-    return Finding(document, [head, ReportTable(rows, align="rrrrr"), left], next_step)
+        about = number.duration(seconds)
+        told = f"{left} to come: about {about}, by the epochs of the search and the MACs."
+    return Finding(document, [told, ReportTable(rows, align="rrrrr"), head], next_step)
 
 
 def accuracies(found: FullResult) -> str:

@@ -22,9 +22,7 @@ def listing(document: Mapping[str, Any]) -> Finding:
         )
         for space in document["spaces"]
     ]
-    return Finding(
-        document, spaces, "archbench space show quickstart, or archbench search quickstart"
-    )
+    return Finding(document, spaces, "archbench search quickstart")
 
 
 def description(
@@ -114,5 +112,4 @@ def candidates(document: Mapping[str, Any]) -> Finding:
         size = f"{entry['params']:,} parameters, {entry['macs']:,} MACs"
         chosen = "".join(f"#   {axis}: {to_flow(v)}\n" for axis, v in entry["choices"].items())
         shown.append(f"---\n# {entry['digest']}: {size}\n{chosen}{to_yaml(entry['spec'])}")
-    step = "keep one as a file and look at it: archbench profile FILE"
-    return Finding(document, [Code("\n".join(shown).rstrip("\n"))], step)
+    return Finding(document, [Code("\n".join(shown).rstrip("\n"))], "archbench profile FILE")

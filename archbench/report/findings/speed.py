@@ -17,12 +17,12 @@ _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 
 _STAYED = (
-    "each network lay in one place of memory, which alone makes up to 1 % of difference: more "
-    "--seconds, or the backend eager, compare them in several places"
+    "Each network was timed at one memory placement, which alone can make 1 % of difference; "
+    "longer --seconds or --backend eager time several placements."
 )
 _APART = (
-    "networks that see images of different sizes do different work; --resolution 224 compares them "
-    "at one"
+    "Networks that see images of different sizes do different work; --resolution 224 compares them "
+    "at one."
 )
 
 
@@ -63,7 +63,7 @@ class Limit:
 
 
 def comparison(document: Mapping[str, Any]) -> Finding:
-    """A comparison document: times, then one sentence for each pair."""
+    """A comparison document: one sentence for each pair, then the times."""
     taken = [(entry["name"], entry["latency"]) for entry in document["networks"]]
     sides = [side(found["conditions"]["resolution"]) for _, found in taken]
     is_apart = len(set(sides)) > 1
@@ -81,12 +81,12 @@ def comparison(document: Mapping[str, Any]) -> Finding:
     stayed = any(
         pair["ratio"]["value"] is not None and not pair["placements"] for pair in document["pairs"]
     )
+    where = f"latency on {runs_text(conditions)}, batch {conditions['batch']}, "
+    where += "each network at its own resolution" if is_apart else f"{sides[0]} px"
     parts: list[Part] = [
-        f"on {runs_text(conditions)}, batch {conditions['batch']}, "
-        + ("each network at its own resolution" if is_apart else f"{sides[0]} px"),
-        ReportTable(rows, align="lrrrl" if is_apart else "lrrl"),
+        Lines([f"{sentence(pair)}." for pair in (*document["pairs"], *document["stored"])]),
+        ReportTable(rows, align="lrrrl" if is_apart else "lrrl", notes=[where]),
         Lines([f"{n} is {f['verdict']}: {f['reason']}" for n, f in taken if f["reason"]]),
-        Lines([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
         Lines([stayed and _STAYED, is_apart and _APART]),
     ]
     return Finding(document, parts)
@@ -106,7 +106,7 @@ def sentence(pair: Mapping[str, Any]) -> str:
     apart = "" if pair["rounds"] else ", timed in another process"
     if outcome == "tie":
         _, low, high = shares
-        return f"{second} ties with {first}: it takes {low:+.1f} to {high:+.1f} % more time{apart}"
+        return f"{second} ties with {first}: its time differs by {low:+.1f} to {high:+.1f} %{apart}"
     value, *ends = (abs(share) for share in shares)
     low, high = sorted(ends)
     size = f"{value:.1f} % ({low:.1f} to {high:.1f} %)"
@@ -132,17 +132,24 @@ def estimates(document: Mapping[str, Any], *, next_step: str) -> Finding:
         for entry in sorted(entries, key=lambda entry: float(entry["ms"]))
     ]
     errors = {
-        entry["family"]: f"{entry['family']}: {entry['error_percent']:.1f} % mean error on "
-        f"{entry['num_wholes']} whole networks, each estimated from the others"
+        entry["family"]: f"mean error of the {entry['family']} estimates: "
+        f"{entry['error_percent']:.1f} %, on {entry['num_wholes']} measured networks, each left "
+        "out of the fit in turn"
         for entry in entries
     }
     conditions = entries[0]["conditions"]
-    parts: list[Part] = [
-        f"estimated, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the sum "
-        "of the network's blocks, each timed alone with cold caches",
-        ReportTable(rows, align="llllr"),
-        Lines([errors[family] for family in sorted(errors)]),
+    notes = [
+        f"on {runs_text(conditions)}, batch {conditions['batch']}: estimated, not measured, as the "
+        "sum of the network's blocks, each timed alone with cold caches",
+        *(errors[family] for family in sorted(errors)),
     ]
+    first, *others = (row["network"] for row in rows)
+    times = sorted(float(entry["ms"]) for entry in entries)
+    answer = f"{first} takes about {times[0]:.3g} ms by estimate."
+    if others:
+        ratio = f"{times[-1] / times[0]:.3g}"
+        answer = f"{first} is the fastest by estimate; {others[-1]} takes {ratio} times as long."
+    parts: list[Part] = [answer, ReportTable(rows, align="llllr", notes=notes)]
     return Finding(document, parts, next_step)
 
 
@@ -163,23 +170,33 @@ def _served(found: Mapping[str, Any]) -> list[Part]:
             "batch": entry["conditions"]["batch"],
             "ms": f"{entry['ms']:.2f}",
             "images/s": f"{entry['images_per_second']:,.1f}",
-            **{f"{name} ms": text(entry[name]) for name in ("p50", "p95", "p99")},
+            **{f"wall {name}": text(entry[name]) for name in ("p50", "p95", "p99")},
             "peak MB": text(entry["peak"], scale=1e-6),
             "mJ/image": text(entry["energy"]),
         }
         for entry in found["batches"]
     ]
     conditions = found["batches"][0]["conditions"]
-    head = f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}"
+    under = f"{side(conditions['resolution'])} px, {runs_text(conditions)}, deployed form"
     return [
-        f"{head}, deployed form",
+        _served_best(found),
         ReportTable(rows, align="rrrrrrrr"),
-        Lines(_serving_notes(found), rest=""),
+        Lines([under, *_serving_notes(found)], rest=""),
     ]
 
 
+def _served_best(found: Mapping[str, Any]) -> str:
+    """The batch to serve with, and how many images a second that makes."""
+    batches, wanted = found["batches"], found["saturating_batch"]
+    best = max(batches, key=lambda entry: float(entry["images_per_second"]))
+    chosen = next((e for e in batches if e["conditions"]["batch"] == wanted), best)
+    batch, rate = chosen["conditions"]["batch"], chosen["images_per_second"]
+    why = "" if wanted is None else ", the smallest batch within 5 % of the best"
+    return f"{found['name']} serves {rate:,.0f} images/s at batch {batch}{why}."
+
+
 def _serving_notes(found: Mapping[str, Any]) -> list[str | bool]:
-    saturating, batches = found["saturating_batch"], found["batches"]
+    batches = found["batches"]
     missing: dict[str, list[str]] = {}
     for entry in batches:
         for key, name in _QUANTITIES.items():
@@ -188,10 +205,9 @@ def _serving_notes(found: Mapping[str, Any]) -> list[str | bool]:
                 missing.setdefault(text, []).append(str(entry["conditions"]["batch"]))
     off_cpu = max(entry["off_cpu"] or 0.0 for entry in batches)
     return [
-        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on the "
-        "wall clock as it was; peak is what a pass needs beside the weights.",
-        saturating is not None
-        and f"images/s: batch {saturating} is the smallest within 5 % of the best.",
+        "ms and images/s are calibrated latencies; wall p50, p95 and p99 are milliseconds of the "
+        "wall clock, with all that other processes took; peak is the memory of a pass beside the "
+        "weights.",
         *(
             text if len(lacking) == len(batches) else f"{text} (batch {', '.join(lacking)})"
             for text, lacking in missing.items()

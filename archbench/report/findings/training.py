@@ -42,24 +42,25 @@ _WORST = (
 
 
 def trained(document: Mapping[str, Any], *, next_step: str) -> Finding:
-    """The last and the best accuracy of a training document, then what the test images say."""
+    """What the test images say of a training document, then its validation accuracy."""
     epochs = document["curve"][-1]["epoch"]
     told = (
-        f"{document['network']} on {document['data']}: validation accuracy "
-        f"{number.percent(document['accuracy'])} after {number.plural(epochs, 'epoch')}; best "
-        f"{number.percent(document['best_accuracy'])} after {document['best_epoch']}"
+        f"validation accuracy of {document['network']} on {document['data']}: "
+        f"{number.percent(document['best_accuracy'])} at best, after epoch "
+        f"{document['best_epoch']}; {number.percent(document['accuracy'])} after all "
+        f"{number.plural(epochs, 'epoch')}"
     )
-    parts: list[Part] = [Lines([told], rest="")]
-    if tested := document["test"]:
-        parts += [Lines([_tested_text(tested), _once(tested)], rest=""), *_tables(tested)]
+    if not (tested := document["test"]):
+        return Finding(document, [told], next_step)
+    parts = [_tested_text(tested), *_tables(tested), Lines([told, _once(tested)], rest="")]
     return Finding(document, parts, next_step)
 
 
 def point_text(point: CurvePoint, *, epochs: int, pace: str = "") -> str:
     """One epoch, as it ends."""
     return (
-        f"epoch {point.epoch} of {epochs}: {number.percent(point.accuracy)} of the validation "
-        f"images, loss {point.loss:.3f}, {number.duration(point.seconds)}{pace}"
+        f"epoch {point.epoch}/{epochs}  validation accuracy {number.percent(point.accuracy)}  "
+        f"training loss {point.loss:.3f}  {number.duration(point.seconds)}{pace}"
     )
 
 
@@ -141,8 +142,8 @@ def _tested_text(tested: Mapping[str, Any]) -> str:
     mean, whole = (number.percent(tested[key]) for key in ("class_mean", "accuracy"))
     over_classes = "" if mean == whole else f"; the mean over the classes is {mean}"
     return (
-        f"test accuracy {_share(tested)} on {tested['images']:,} held-out images, with the best "
-        f"weights, of epoch {tested['epoch']}{over_classes}"
+        f"test accuracy {_share(tested)}: {tested['right']:,} of {tested['images']:,} held-out "
+        f"images, with the best weights, those of epoch {tested['epoch']}{over_classes}"
     )
 
 

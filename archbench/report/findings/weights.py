@@ -12,10 +12,10 @@ _SHOWN = 12
 def converted(document: Mapping[str, Any], *, was: str, is_now: str, next_step: str) -> Finding:
     """Weights in another layout, their positions interpolated from one resolution to another."""
     tables, fresh = len(document["interpolated"]), len(document["fresh"])
+    what = f"weights of {document['network'] or 'the network'}"
     lines = [
-        f"{document['network'] or 'network'}: {document['read_layout']} -> {document['layout']}",
+        f"{document['file']}: {what}, {document['read_layout']} -> {document['layout']}",
         *_taken(document),
-        f"written: {document['file']}",
         f"sha256:  {document['sha256']}",
         f"interpolated from {was} to {is_now}: {tables} tables" if tables else "",
         f"fresh for {document['spec']['num_classes']} classes: {fresh} tensors" if fresh else "",
@@ -54,11 +54,11 @@ def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
     tensors, source = document["tensors"], document["source"]
     size = document["sets"][document["key"]]
     of = document["network"] or " or ".join(document["same_size"][:3]) or "not a published one"
-    by = "" if document["network"] else ", by the number of parameters"
     whole = "agrees with the sha256 of weights and spec in its header"
+    guess = "" if document["network"] else ", to judge by the number of parameters"
+    head = f"{document['file']}: weights of {of} in {document['title']} names{guess}"
     lines = [
         f"layout   {document['layout']} ({document['title']} names), {document['kind']}",
-        f"network  {of}{by}",
         f"size     {len(tensors)} tensors, {size['parameters']:,} parameters, {size['bytes']:,} "
         f"bytes; the file {document['bytes']:,} bytes",
         f"sha256   {document['sha256']}",
@@ -84,7 +84,7 @@ def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
     more = len(tensors) - _SHOWN
     notes = [f"and {more} more: --json lists all"] if more > 0 else []
     shown = ReportTable(rows, align="lrl", notes=notes)
-    parts: list[Part] = [Code("\n".join(lines)), *several, shown]
+    parts: list[Part] = [head, Code("\n".join(lines)), *several, shown]
     return Finding(document, parts, next_step)
 
 

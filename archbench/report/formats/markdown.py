@@ -21,7 +21,7 @@ def content(study: StudyReader) -> bytes:
     """The front of a study under its verdict."""
     summary = Summary(study)
     paragraphs = [f"# {escaped(summary.name)}", escaped(study.verdict())]
-    if (best := study.likely_best) is not None:
+    if (best := study.recommended) is not None:
         conditions = summary.conditions_text
         command = train_command(summary, best.number)
         paragraphs += [
@@ -29,7 +29,7 @@ def content(study: StudyReader) -> bytes:
             (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
             + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
             "Proxy accuracy ranks designs and is not your accuracy.",
-            f"Train the likely most accurate: {_code(visible(one_line(command, length=1000)))}",
+            f"Train trial {best.number}: {_code(visible(one_line(command, length=1000)))}",
         ]
     return ("\n\n".join(paragraphs) + "\n").encode()
 
@@ -42,7 +42,7 @@ def escaped(text: str) -> str:
 
 def _in_line(text: str) -> str:
     """The same for a text that begins no line."""
-    shown = visible(one_line(text, length=1000))
+    shown = visible(one_line(text, length=2000))
     return _ANYWHERE.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), shown)
 
 
