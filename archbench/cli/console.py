@@ -27,6 +27,7 @@ IS_JSON, STDOUT = "archbench.is_json", "archbench.stdout"
 
 ERROR_SCHEMA = "archbench.error/1"
 _REDRAW_S = 0.2
+_BAR = 20  # signs
 _PLAIN_SIGNS = str.maketrans(
     {
         **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}", "-"),
@@ -312,7 +313,10 @@ class Meter:
     def _line(self, done: int, total: int, seconds: float) -> str:
         from archbench.report.number import duration
 
-        text = f"{self._what}  {done:,} of {total:,}" if total else self._what
+        text = self._what
+        if total:
+            full = min(_BAR, _BAR * done // total)
+            text += f"  [{'#' * full}{'.' * (_BAR - full)}]  {done:,} of {total:,}"
         if 0 < done < total and seconds > 2:
             text += f"  {duration(seconds / done * (total - done))} left"
         return text

@@ -59,7 +59,11 @@ def test_a_terminal_shows_what_remains_and_is_left_clean(terminal: Terminal) -> 
         now[0] = 10.0
         told("training", 25, 100)
     lines = terminal.getvalue().split("\r\x1b[K")
-    assert lines == ["", "training  0 of 100", "training  25 of 100  30 s left", ""]
+    first, second = (
+        f"training  [{'.' * 20}]  0 of 100",
+        f"training  [{'#' * 5}{'.' * 15}]  25 of 100",
+    )
+    assert lines == ["", first, f"{second}  30 s left", ""]
 
 
 def test_a_terminal_shows_no_numbers_of_what_cannot_be_counted(terminal: Terminal) -> None:

@@ -70,7 +70,7 @@ def test_a_full_recipe_is_told_and_parked_and_goes_on(
     assert "--set recipe.batch=16 --epochs 2 --workers 0 --resume\n" in ended.err
     again = run(*words, "--resume")
     assert again.code == 0
-    assert "epoch 2 of 2" in again.err
+    assert "epoch 2/2 " in again.err
     assert "images/s" in again.err
     assert "test accuracy " in again.out
     refused = run(*words, "--resume", "--set", "recipe.mixup=0.5")

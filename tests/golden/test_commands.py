@@ -10,7 +10,7 @@ import pytest
 
 from tests.golden import DATA
 from tests.golden.stories import STORIES
-from tests.golden.transcript import GOLDEN, Story, play
+from tests.golden.transcript import GOLDEN, Story, play, run
 from tests.test_docs import parse
 
 
@@ -37,6 +37,13 @@ def test_every_next_step_is_one_command_that_can_be_typed() -> None:
         program, *words = shlex.split(line)
         assert (program, "archbench" in words) == ("archbench", False), line
         parse(words)
+
+
+def test_a_next_step_can_be_taken() -> None:
+    _, _, told = run(["models", "check", "levit_128s/a1"])
+    program, *words = shlex.split(told.rpartition("next: ")[2])
+    assert program == "archbench"
+    assert run(words)[0] == 0
 
 
 def test_every_golden_file_has_a_story() -> None:

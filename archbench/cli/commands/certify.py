@@ -46,7 +46,6 @@ def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
     Says how well the short trainings order candidates, overall and at equal cost. Exit code 1
     means that a front found by this proxy cannot be trusted. Ctrl-C parks it.
     """
-    from archbench.report.element import Code
     from archbench.report.finding import Finding
     from archbench.report.findings import certificate
     from archbench.search.certificate import certify
@@ -65,7 +64,7 @@ def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
     if isinstance(found, CertificateDesign):
         known = {"num_trainings": found.num_trainings, "seconds": found.seconds}
         document = {"schema": DESIGN_SCHEMA, **asdict(found), **known}
-        told = [Code(in_words(found)), "--max-minutes or --candidates NUMBER plans fewer."]
+        told = [in_words(found), "--max-minutes or --candidates NUMBER plans fewer."]
         console.tell(Finding(document, told, option.typed_command("--dry-run")))
         return 0
     finding = certificate.finding(found)
