@@ -331,6 +331,7 @@ MEASURED = [
             "report toy --json",
             "report toy --format csv --format markdown --out elsewhere",
             "ls elsewhere",
+            "train toy:1 --epochs 1 --out trained",
             "insight toy",
             "pick toy --macs 1G",
             "pick toy --knee --json",

@@ -109,8 +109,7 @@ class  taken for  images  of the class
 -----  ---------  ------  ------------
 cat    dog             5        50.0 %
 
-validation accuracy of toy on folder:pets: 90.0 % at best, after epoch 4; 90.0 %
-after all 4 epochs
+validation accuracy of toy on folder:pets: 90.0 % after epoch 4
 The 30 test images were used once, at the end: neither the training nor the
 choice of the weights saw them. In parentheses: Wilson's 95 % interval."""
     )

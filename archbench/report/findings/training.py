@@ -46,10 +46,10 @@ def trained(document: Mapping[str, Any], *, next_step: str) -> Finding:
     epochs = document["curve"][-1]["epoch"]
     told = (
         f"validation accuracy of {document['network']} on {document['data']}: "
-        f"{number.percent(document['best_accuracy'])} at best, after epoch "
-        f"{document['best_epoch']}; {number.percent(document['accuracy'])} after all "
-        f"{number.plural(epochs, 'epoch')}"
+        f"{number.percent(document['best_accuracy'])} after epoch {document['best_epoch']}"
     )
+    if document["best_epoch"] != epochs:
+        told += f", the best; {number.percent(document['accuracy'])} after all {epochs} epochs"
     if not (tested := document["test"]):
         return Finding(document, [told], next_step)
     parts = [_tested_text(tested), *_tables(tested), Lines([told, _once(tested)], rest="")]
