@@ -13,7 +13,7 @@ from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import train_command
 from archbench.analysis.wish import Wish
 from archbench.bounds import require_within
-from archbench.command_line import command_line, study_argument
+from archbench.command_line import command_line
 from archbench.data import Data, name_of
 from archbench.digest import sha256_of, sha256_of_file
 from archbench.errors import MissingError, StorageError, UsageError
@@ -241,9 +241,8 @@ def _refuse_int8(study: StudyReader, records: Sequence[TrialRecord]) -> None:
                 place="--trials",
                 help=f"name trial {record.design}, and export its weights in int8",
             )
-        trial, kept = f"{study_argument(study.path)}:{record.number}", study.header["proxy"]
-        trained = train_command(trial, kept, epochs=EPOCHS)
-        quantised = ("--to", "onnx", "--precision", "int8", "--data", kept["data"])
+        trained, data = train_command(study, record.number), study.header["proxy"]["data"]
+        quantised = ("--to", "onnx", "--precision", "int8", "--data", data)
         raise UsageError(
             "the accuracies of this study are those in int8, and that of a full training is in "
             "floats: they could not be held against one another",
