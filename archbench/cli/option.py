@@ -1,8 +1,8 @@
 """Options that several commands share; what reads a text raises BadParameter for any other."""
 
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from archbench.command_line import RESULTS as RESULTS_FOLDER
 from archbench.command_line import command_line
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
+_RESOURCE = re.compile(r"\d{1,6}(\.\d{1,4})?")
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -64,9 +65,20 @@ def batches(text: str) -> tuple[int, ...]:
     return tuple(_whole(part, name="batch") for part in text.split(","))
 
 
-def trials(text: str) -> tuple[int, ...]:
-    """Numbers of trials with commas between them, as ``3,7,9``."""
+def numbers(text: str) -> tuple[int, ...]:
+    """Numbers of trials or of GPUs with commas between them, as ``3,7,9``."""
     return tuple(_whole(part, name="seed") for part in text.split(","))
+
+
+def resources(text: str) -> dict[str, float]:
+    """Names and amounts with commas between them, as ``gpu=1,cpu=4``."""
+    found = {}
+    for part in text.split(","):
+        name, _, amount = part.partition("=")
+        if not (name.strip() and _RESOURCE.fullmatch(amount.strip())):
+            raise click.BadParameter(f"{part!r} is not a resource and its amount, as gpu=1")
+        found[name.strip()] = float(amount)
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -155,6 +167,51 @@ DOWNLOAD = click.option("--download", is_flag=True, help="Download the data if t
 WORKERS = click.option(
     "--workers", type=whole("workers"), help="Number of trainings that run at the same time."
 )
+_ON = {
+    "gpus": click.option(
+        "--gpus", type=numbers, metavar="NUMBERS", help="GPUs to use, as 0,2; by default all."
+    ),
+    "trials_per_gpu": click.option(
+        "--trials-per-gpu",
+        metavar="NUMBER",
+        type=whole("workers"),
+        default=1,
+        help="Number of trials that share a GPU.",
+    ),
+    "engine": click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        help="Where trials run: on this machine, or on a cluster by Ray.",
+    ),
+    "address": click.option(
+        "--address", metavar="ADDRESS", help="Ray cluster to join, as auto or HOST:6379."
+    ),
+    "resources": click.option(
+        "--resources",
+        type=resources,
+        metavar="AMOUNTS",
+        help="What a trial takes of the cluster, as gpu=1,cpu=4.",
+    ),
+}
+
+
+def machines(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of where trials run, which are handed over as one: ``machines``."""
+
+    @wraps(command)
+    def run(*arguments: Any, **how: Any) -> Any:
+        from archbench.search.machines import Machines
+
+        said = {name: how.pop(name) for name in _ON}
+        said["resources"] = said["resources"] or {}
+        return command(*arguments, machines=Machines(**said), **how)
+
+    for one in reversed(_ON.values()):
+        run = one(run)
+    return run
+
+
 max_minutes = partial(click.option, "--max-minutes", type=finite(0, is_open=True))
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what it would cost, and stop.")
 SEED = click.option("--seed", type=whole("seed"), default=0)

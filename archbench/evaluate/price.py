@@ -45,6 +45,15 @@ class Price:
         """The whole trial."""
         return self.latency_seconds + self.training_seconds
 
+    def in_words(self) -> str:
+        """What a trial costs, and how that was found."""
+        took_s = self.latency_seconds
+        latency = f"{took_s:.1f} s for its latency and " if took_s else ""
+        return (
+            f"{latency}{self.training_seconds:.1f} s of training ({1e3 * self.step_seconds:.0f} ms "
+            f"per step), estimated from {self.tried} sample candidates"
+        )
+
 
 def price(
     specs: Sequence[ArchSpec],

@@ -195,6 +195,12 @@ class Proxy:
         ).network
         return network, None, widest_of(network)
 
+    def side(self, document: Mapping[str, Any]) -> int:
+        """The side in pixels of the images of a network as it is written."""
+        sides = document["resolution"]
+        height = sides[0] if isinstance(sides, list | tuple) else sides
+        return self.sides.of(height) if self.sides else self.resolution
+
     def _side(self, target: ArchSpec | Foreign) -> int:
         return self.sides.of(target.resolution.height) if self.sides else self.resolution
 
@@ -249,9 +255,15 @@ class Proxy:
         return network
 
 
-def warm_up(threads: int) -> None:
-    """Readies this process for trials of so many threads: what is heavy is imported here."""
+def warm_up(threads: int, *, gpu_share: float | None = None) -> None:
+    """Readies this process for trials of so many threads: what is heavy is imported here.
+
+    Beyond ``gpu_share`` of the memory of its GPU, 0 to 1, it is refused more of that, so that it
+    does not take what another process on it needs.
+    """
     torch.set_num_threads(threads)
+    if gpu_share is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpu_share)
 
 
 def widest(spec: ArchSpec) -> int:

@@ -91,6 +91,6 @@ def _timed(context: StudyContext, names: Sequence[str]) -> Iterator[Mapping[str,
             images=(settings.data, space.proxy.resolution),
         )
         try:
-            yield context.call(job, timeout_s=settings.search.timeout_s)
+            yield context.call(job, timeout_s=settings.search.timeout_s, place="target")
         except ArchbenchError as error:  # it died there, or lacks a library
             yield choice(name, reason=error.message)

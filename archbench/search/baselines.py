@@ -321,9 +321,8 @@ def _timed(context: StudyContext, names: Sequence[str]) -> Mapping[str, float]:
         document = context.settings.space.known_network(name).document
         context.say(f"timing {name}, a known network")
         try:
-            taken = context.call(
-                partial(time_each, specs={name: document}, target=target), timeout_s=_SECONDS_EACH
-            )
+            function = partial(time_each, specs={name: document}, target=target)
+            taken = context.call(function, timeout_s=_SECONDS_EACH, place="target")
         except ArchbenchError as error:
             context.say(f"{name} could not be timed: {error.message}")
             continue

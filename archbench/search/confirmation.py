@@ -84,7 +84,7 @@ def confirm(
         opened(context),
     ):
         try:
-            context.start(settings.num_workers(left=max(1, len(context.trials))))
+            context.start_for(max(1, len(context.trials)))
             check_data(context)
             confirm_front(context, is_asked_for=True)
         finally:
@@ -311,6 +311,7 @@ def _time(
             partial(time_each, specs=specs, target=target, int8=int8),
             timeout_s=_SECONDS_EACH * len(specs),
             is_alone=True,
+            place="target",
         )
     except StageError as error:
         context.warn(f"uncertain candidates could not be timed again: {error.message}")

@@ -22,22 +22,19 @@ from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target
 from archbench.measure.machine import capture_environment
 from archbench.progress import Progress
-from archbench.registry import Registry
 from archbench.search import events, scheduler
-from archbench.search.jobs import TrainJob, checkpoint_path, weights_path
+from archbench.search.jobs import TrainJob, checkpoint_path, environment_there, weights_path
+from archbench.search.machines import Machines
 from archbench.search.optuna_view import Ledger
-from archbench.search.scheduler import Engine
+from archbench.search.scheduler import Engine, Place
 from archbench.search.settings import Settings
 from archbench.study import study_folder
-from archbench.study.environment import Environment, usable_memory_bytes
+from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.trial import TrialRecord
 
-ENGINES = Registry("archbench.search.engines", "engine")
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 3.0  # then the work is interrupted wherever it is: a proposal can take longer
-_MEMORY_SHARE = 0.9
 _DAY_S = 24 * 3600.0
 _BACKUP_EVERY_S = 60.0
 _BACKUP_LARGEST_SHARE = 0.02
@@ -120,6 +117,7 @@ class Context:
     environment: Environment = field(default_factory=capture_environment)
     interruption: Interruption = field(default_factory=Interruption)
     workers: int = 1
+    device: str = "cpu"  # on which workers train
     _engine: Engine | None = None
     _block: ExitStack = field(default_factory=ExitStack)
 
@@ -127,6 +125,16 @@ class Context:
     def threads(self) -> int:
         """Of one worker."""
         return 1
+
+    @property
+    def machines(self) -> Machines:
+        """Where the workers are."""
+        return Machines()
+
+    @property
+    def target_device(self) -> str:
+        """What networks are timed on."""
+        return "cpu"
 
     def __enter__(self) -> Self:
         self.interruption = self._block.enter_context(interruptions())
@@ -137,10 +145,12 @@ class Context:
     def __exit__(self, *raised: object) -> None:
         self._block.close()
 
-    def start(self, workers: int) -> None:
-        """Starts so many workers, unless that many are there."""
-        self.workers = workers
-        self._engine_of(workers)
+    def start(self, workers: int, *, device: str) -> None:
+        """Starts so many workers, which train on a kind of device, unless that many are there."""
+        self.workers, self.device = workers, device
+        engine = self._engine_of(workers)
+        if self.machines.is_cluster:
+            self.workers = engine.workers
 
     def stop(self) -> None:
         """Ends every worker and what it runs."""
@@ -154,9 +164,14 @@ class Context:
         scheduler.run(source, engine=engine, stop=self._stops, timeout_s=timeout_s)
 
     def call(
-        self, function: partial[Any], *, timeout_s: float = _DAY_S, is_alone: bool = False
+        self,
+        function: partial[Any],
+        *,
+        timeout_s: float = _DAY_S,
+        is_alone: bool = False,
+        place: Place = "training",
     ) -> Any:
-        """What a function of ``jobs`` gives in a worker while no other job runs.
+        """What a function of ``jobs`` gives in a worker of a place while no other job runs.
 
         Where it ``is_alone`` it runs in a new process, with no other worker on the machine.
 
@@ -176,7 +191,7 @@ class Context:
             if total:
                 self.tell(events.StepAdvanced(text=what, done=done, total=total))
 
-        step = scheduler.Step(function, on_progress=self.progress or tell_progress)
+        step = scheduler.Step(function, on_progress=self.progress or tell_progress, place=place)
         engine = self._engine or self._engine_of(self.workers)
         scheduler.run(step, engine=engine, stop=self._stops, timeout_s=timeout_s)
         return step.result
@@ -227,17 +242,20 @@ class Context:
         return True
 
     def _engine_of(self, workers: int) -> Engine:
-        if self._engine is None or self._engine.workers != workers:
+        is_wanted = self.machines.is_cluster or (self._engine and self._engine.workers == workers)
+        if self._engine is None or not is_wanted:
             self.stop()
-            self._engine = (self.make_engine or self._local_engine)(workers)
+            self._engine = (self.make_engine or self._start)(workers)
         return self._engine
 
-    def _local_engine(self, workers: int) -> Engine:
-        memory_bytes = int(_MEMORY_SHARE * usable_memory_bytes() / workers)
-        engine: Engine = ENGINES.load("local").make(
-            workers=workers, threads=self.threads, memory_bytes=memory_bytes, logs=self._logs
+    def _start(self, workers: int) -> Engine:
+        return self.machines.start(
+            workers,
+            device=self.device,
+            target_device=self.target_device,
+            threads=self.threads,
+            logs=self._logs,
         )
-        return engine
 
 
 @dataclass(kw_only=True, eq=False)
@@ -258,6 +276,28 @@ class StudyContext(Context):
     def threads(self) -> int:
         """Of one worker, those of the target."""
         return self.settings.space.target.threads
+
+    @property
+    def machines(self) -> Machines:
+        """Where the workers are, as was asked for."""
+        return self.settings.machines
+
+    @property
+    def target_device(self) -> str:
+        """What candidates are timed on."""
+        return self.settings.space.target.device
+
+    def locate(self) -> None:
+        """Takes the environment of the machine where candidates are timed, if that is another."""
+        if self.machines.is_cluster:
+            self.start_for(self.settings.search.trials)
+            place: Place = "target" if self.settings.timed_limits else "training"
+            self.environment = self.call(partial(environment_there), place=place)
+
+    def start_for(self, trials: int) -> None:
+        """Starts workers for so many trials."""
+        device = self.settings.training_device
+        self.start(self.settings.num_workers(left=trials), device=device)
 
     @property
     def trials(self) -> list[TrialRecord]:

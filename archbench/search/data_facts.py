@@ -95,7 +95,7 @@ def data_facts(
     """What a header keeps of the data, which are in the cache then, at further ``sides`` too."""
     prepare = partial(prepare_data, name=name, resolution=resolution, sides=tuple(sides))
     how = partial(prepare, download=download, balance=balance)
-    facts: dict[str, Any] = context.call(how)
+    facts: dict[str, Any] = context.call(how, place="owner")
     return facts
 
 

@@ -28,7 +28,7 @@ def with_ancestor(context: Context, proxy: Proxy, *, settings: Settings) -> Prox
         return proxy
     base = {**settings.space.base, "name": ""}
     find = partial(prepare_ancestor, weights=weights, base=base, download=settings.download)
-    ancestor: Ancestor = context.call(find)
+    ancestor: Ancestor = context.call(find, place="owner")
     context.say(f"trainings begin from the weights of {ancestor.name} ({ancestor.file})")
     return replace(proxy, weights=ancestor)
 
@@ -41,7 +41,7 @@ def require_ancestor(context: Context, proxy: Proxy) -> None:
         KeyboardInterrupt: Somebody wants it to stop.
     """
     if proxy.weights is not None:
-        context.call(partial(check_ancestor, ancestor=proxy.weights))
+        context.call(partial(check_ancestor, ancestor=proxy.weights), place="owner")
 
 
 def ancestor_entries(context: StudyContext, start: Mapping[str, Any]) -> dict[str, Any]:

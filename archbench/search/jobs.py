@@ -7,15 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from archbench.errors import NEGATIVE_RESULT, NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import planned_network
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target, calibrated
+from archbench.measure.machine import capture_environment
 from archbench.models import as_spec
 from archbench.progress import of_waits
-from archbench.search.scheduler import HoldOthers, LetOthersGo, Question, Send, progress_to
+from archbench.search.scheduler import (
+    HoldOthers,
+    LetOthersGo,
+    OnTarget,
+    Place,
+    Question,
+    Send,
+    progress_to,
+)
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
@@ -31,8 +40,8 @@ class NoLatencyError(ArchbenchError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RungReached:
-    """A point of the curve, and the checkpoint that is durable since."""
+class RungReached(Question):
+    """A point of the curve, and the checkpoint that is durable since; answered once stored."""
 
     point: CurvePoint
     path: Path
@@ -90,9 +99,25 @@ class InInt8:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeJob:
+    """One timing of a network, with untrained weights, beside which nothing works."""
+
+    number: int
+    spec: Document
+    target: Target
+    place: ClassVar[Place] = "target"
+
+    def run(self, send: Send) -> Measurement:
+        """Holds up others meanwhile, and gives the latency; see ``Target.measure``."""
+        told, alone = of_waits(progress_to(send)), partial(_others_held, send)
+        return self.target.measure(planned_network(self.spec), alone=alone, on_progress=told)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """One training of a network with one seed, from wherever it stood."""
 
+    place: ClassVar[Place] = "training"
     number: int
     spec: Document
     proxy: Proxy
@@ -156,6 +181,7 @@ class TrialJob:
     the owner of.
     """
 
+    place: ClassVar[Place] = "training"
     number: int
     trainings: Sequence[TrainJob]
     target: Target | None  # None where latency is neither objective nor limit
@@ -205,9 +231,9 @@ class TrialJob:
         return latency
 
     def _measure(self, target: Target, send: Send, *, spec: Document | None = None) -> Measurement:
-        told, alone = of_waits(progress_to(send)), partial(_others_held, send)
-        own = planned_network(spec or self.trainings[0].spec)
-        return target.measure(own, alone=alone, on_progress=told)
+        make = partial(TimeJob, spec=spec or self.trainings[0].spec, target=target)
+        taken: Measurement = send(OnTarget(make=make))
+        return taken
 
     def _quantised(self) -> TrialEnd:
         found = tuple(training.quantise() for training in self.trainings)
@@ -238,6 +264,11 @@ class TrialJob:
             if one.timed is None or one.timed(latency) is None:
                 why = latency.details.get(f"{one.detail}_missing") or "the timing lacks it"
                 raise NoLatencyError(f"no {one.label} could be had: {why}")
+
+
+def environment_there(send: Send) -> Environment:
+    """Machine and software of the worker."""
+    return capture_environment()
 
 
 def time_each(

@@ -83,7 +83,7 @@ def _timed(
         budget_s=_BUDGET_S,
     )
     try:
-        taken = context.call(job, timeout_s=left_s)
+        taken = context.call(job, timeout_s=left_s, place="target")
     except ArchbenchError as error:
         return {**found, "reason": error.message}
     for record in members:

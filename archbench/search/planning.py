@@ -77,7 +77,7 @@ def plan_search(context: StudyContext, *, asked: partial[Settings]) -> None:
     settings = context.settings
     context.say(f"looking at the data and the machine, to plan the search ({settings.data})")
     look = partial(look_at_data, name=settings.data, resolution=settings.space.proxy.resolution)
-    seen: Look = context.call(partial(look, download=settings.download))
+    seen: Look = context.call(partial(look, download=settings.download), place="owner")
     if "data" in settings.options:  # an object that was given has a name by now
         asked = partial(asked, data=settings.data)
     plan = _Plan(context=context, asked=asked, seen=seen, fields={})

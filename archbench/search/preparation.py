@@ -33,7 +33,7 @@ from archbench.search.engines.local import held_bytes
 from archbench.search.inheritance import require_ancestor, with_ancestor
 from archbench.search.kept_weights import remove_strange_files
 from archbench.search.optuna_view import Ledger
-from archbench.search.preparation_jobs import price_trial
+from archbench.search.preparation_jobs import find_target, price_trial
 from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
 from archbench.study.connection import read_kind
@@ -71,8 +71,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
     settings = context.settings
     context.say("counting the feasible candidates")
     share = settings.space.feasible()
-    specs = settings.some_candidates(_PRICED)
-    if not specs:
+    if not settings.some_candidates(_PRICED):
         raise settings.space.infeasible(share)
     if held_bytes(os.getpid()) is None:
         context.say("this system hides how much memory a worker holds")
@@ -84,20 +83,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
     choose_backend(context, earlier)
     settings = context.settings
     context.say("calibrating, and estimating what a trial costs")
-    timeout_s = settings.search.timeout_s
-    function = partial(
-        price_trial,
-        specs=[spec.to_document() for spec in specs],
-        timed=[spec.to_document() for spec in settings.some_candidates(_TIMED)],
-        proxy=proxy,
-        conditions=conditions_of(settings.space) if settings.timed_limits else None,
-        batches=settings.space.target.batches[1:],
-        environment=context.environment,
-        plan=known_plan(context, earlier),
-        anchors=earlier_anchors(context, earlier),
-        int8=settings.int8,
-    )
-    target, price = context.call(function, timeout_s=timeout_s * _PRICED)
+    target, price = _tried(context, proxy, earlier)
     seconds, num_train = price.seconds, facts["num_train"]
     workers = context.workers
     if told := require_time(settings, seconds=seconds, workers=workers, num_train=num_train):
@@ -111,7 +97,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
         "proxy": {**facts, **proxy_document(proxy)},
         "plan": price.plan.document(),
         "trial_seconds": price.seconds,
-        "tried": _in_words(price),
+        "tried": price.in_words(),
     }
     if settings.backends:
         header["backends"] = list(settings.backends)
@@ -119,6 +105,35 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
         backend, number = settings.int8.backend, facts["num_train"]
         header["quantisation"] = quantisation_of(backend, num_train=number)
     restore(context, header)
+
+
+def _tried(
+    context: StudyContext, proxy: Proxy, earlier: Sequence[Sequence[Match]]
+) -> tuple[Target | None, Price]:
+    """The target, where a latency is wanted, and what a trial costs; see ``preparation_jobs``."""
+    settings, target, seconds = context.settings, None, 0.0
+    timeout_s = _PRICED * settings.search.timeout_s
+    if settings.timed_limits:
+        find = partial(
+            find_target,
+            timed=[spec.to_document() for spec in settings.some_candidates(_TIMED)],
+            conditions=conditions_of(settings.space),
+            batches=settings.space.target.batches[1:],
+            environment=context.environment,
+            images=(proxy.data, proxy.resolution),
+            anchors=earlier_anchors(context, earlier),
+            int8=settings.int8,
+        )
+        target, seconds = context.call(find, timeout_s=timeout_s, place="target")
+    function = partial(
+        price_trial,
+        specs=[spec.to_document() for spec in settings.some_candidates(_PRICED)],
+        proxy=proxy,
+        latency_seconds=seconds,
+        plan=known_plan(context, earlier),
+        int8=settings.int8,
+    )
+    return target, context.call(function, timeout_s=timeout_s)
 
 
 @contextmanager
@@ -364,14 +379,6 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         BASELINES: None,
         "seconds": 0.0,
     }
-
-
-def _in_words(price: Price) -> str:
-    latency = f"{price.latency_seconds:.1f} s for its latency and " if price.latency_seconds else ""
-    return (
-        f"{latency}{price.training_seconds:.1f} s of training ({1e3 * price.step_seconds:.0f} ms "
-        f"per step), estimated from {price.tried} sample candidates"
-    )
 
 
 def refuse_other_environment(header: Mapping[str, Any], now: Environment, *, another: str) -> None:

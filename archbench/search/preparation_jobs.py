@@ -114,54 +114,67 @@ def time_base(
     )
 
 
+def find_target(
+    send: Send,
+    *,
+    timed: Sequence[Document],
+    conditions: Conditions,
+    environment: Environment,
+    images: tuple[str, int],
+    batches: tuple[int, ...] = (),
+    anchors: Sequence[Document] = (),
+    int8: Conditions | None = None,
+) -> tuple[Target, float]:
+    """The target with this machine's constants, and the seconds that a timing takes on average.
+
+    The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
+    With further batches each network is timed at these, too; under the conditions of ``int8`` one
+    is timed in int8.
+    """
+    told = of_waits(progress_to(send))
+    if int8:
+        require_backend(int8)
+    networks = [as_spec(spec) for spec in timed]
+    target = calibrated(conditions, environment=environment, images=images, on_progress=told)
+    target = replace(target, batches=batches)
+    begin = time.monotonic()
+    if anchors:
+        target = target.anchored([], known=anchors)
+        for network in networks:
+            target.measure(network, on_progress=told)
+    else:
+        target = target.anchored(networks, on_progress=told)
+    seconds = (time.monotonic() - begin) / len(networks)
+    if int8 and int8 != conditions:
+        begin = time.monotonic()
+        target.at("int8").measure(networks[len(networks) // 2], on_progress=told)
+        seconds += time.monotonic() - begin
+    return target, seconds
+
+
 def price_trial(
     send: Send,
     *,
     specs: Sequence[Document],
     proxy: Proxy,
-    environment: Environment,
-    conditions: Conditions | None = None,
-    batches: tuple[int, ...] = (),
-    timed: Sequence[Document] = (),
+    latency_seconds: float = 0.0,
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
-    anchors: Sequence[Document] = (),
     int8: Conditions | None = None,
-) -> tuple[Target | None, Price]:
-    """The target with this machine's constants, and what a trial costs on average.
+) -> Price:
+    """What a trial costs on average, of which a timing takes ``latency_seconds``.
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
-    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken;
-    with further batches each network is timed at these, too.
-    The anchors are those of an earlier study on this machine, else of the networks to be ``timed``.
-    Under the conditions of ``int8`` networks are quantised, too, and timed in int8 at last.
+    choice has ``plan_budget_s`` seconds for each candidate. Under the conditions of ``int8``
+    networks are quantised, too.
     """
-    target, seconds, told = None, 0.0, of_waits(progress_to(send))
     if int8:
         require_backend(int8)
-    if conditions:
-        networks = [as_spec(spec) for spec in timed]
-        images = (proxy.data, proxy.resolution)
-        target = calibrated(conditions, environment=environment, images=images, on_progress=told)
-        target = replace(target, batches=batches)
-        begin = time.monotonic()
-        if anchors:
-            target = target.anchored([], known=anchors)
-            for network in networks:
-                target.measure(network, on_progress=told)
-        else:
-            target = target.anchored(networks, on_progress=told)
-        seconds = (time.monotonic() - begin) / len(networks)
-        if int8 and int8 != conditions:
-            begin = time.monotonic()
-            target.at("int8").measure(networks[len(networks) // 2], on_progress=told)
-            seconds += time.monotonic() - begin
-    found = price(
+    return price(
         [as_spec(spec) for spec in specs],
         proxy=proxy,
-        latency_seconds=seconds,
+        latency_seconds=latency_seconds,
         quantised=int8,
         plan=plan,
         plan_budget_s=plan_budget_s,
     )
-    return target, found

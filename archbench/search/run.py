@@ -21,6 +21,7 @@ from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import read_earlier
 from archbench.search.growth import as_begun, grow
+from archbench.search.machines import Machines
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.planning import plan_search
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
@@ -53,6 +54,7 @@ def search(
     certify: bool | None = None,
     dry_run: bool = False,
     start_from: str | Path | Sequence[str | Path] = (),
+    machines: Machines | None = None,
     on_event: events.Listener | None = None,
 ) -> StudyReader | None:
     """Searches a space for the front of accuracy and cost, and gives the study.
@@ -77,7 +79,8 @@ def search(
         resume: Go on with the study of this name.
         retry_failed: When it is resumed, run trials again that failed by a crash or a timeout.
         data: A name, a ``DataSet`` or a torch Dataset, whose images the cache keeps for workers.
-        workers: Trials at a time, by default one for each group of cores of the target's threads.
+        workers: Trials at a time, by default one for each group of cores of the target's threads,
+            or for each GPU.
         seed: Of proposals and trainings.
         sampler: A name, or a class or an object of Optuna's kind. An object proposes as it
             stands, so a study that is resumed with it may propose others.
@@ -90,6 +93,7 @@ def search(
         dry_run: Stop before the first trial, store nothing and give None.
         start_from: Earlier studies, which are only read. Their trials count as done where network
             and conditions are the same, and else say where to start.
+        machines: Which GPUs train, or which cluster does.
         on_event: Is told what happens, see ``archbench.events``.
 
     Raises:
@@ -133,16 +137,18 @@ def search(
         download=download,
         confirm_budget=confirm_budget,
         sources=sources,
+        machines=machines,
     )
     settings = asked(space)
     quiet_optuna()
-    command = study_folder.resume_command(settings.path)
+    command = study_folder.resume_command(settings.path) + settings.machines.typed
     with (
         StudyContext(settings, tell=on_event or events.ignore) as context,
         context.parks(
             settings.path, noun="search", first="trial", resume=f"resume it with: {command}"
         ),
     ):
+        context.locate()
         if resume:
             _resume(context, retry_failed=retry_failed)
         elif not _begin(context, asked, dry_run=dry_run):
@@ -157,7 +163,7 @@ def _begin(context: StudyContext, asked: partial[Settings], *, dry_run: bool) ->
     if not dry_run:
         study_folder.refuse_existing(settings.path)
         study_folder.require_writable(settings.path.parent)
-    context.start(settings.num_workers(left=settings.search.trials))
+    context.start_for(settings.search.trials)
     if settings.search.hours is not None:
         plan_search(context, asked=asked)
         settings = context.settings
@@ -198,7 +204,7 @@ def _resume(context: StudyContext, *, retry_failed: bool) -> None:
                 f"retrying the trials {numbers}" if numbers else "no trial is to be retried"
             )
         done = len(study.designs) - len(study.running)
-        context.start(settings.num_workers(left=max(1, settings.search.trials - done)))
+        context.start_for(max(1, settings.search.trials - done))
         check_data(context)
         context.tell(prepared(context, done=done))
         for key in ("trials", "epochs"):

@@ -4,7 +4,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ from archbench.data import Data, name_of
 from archbench.errors import UsageError
 from archbench.measure.machine import devices
 from archbench.models import ArchSpec, count
+from archbench.search.machines import Machines
 from archbench.search.pruning import load_pruner, named_pruner
 from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
 from archbench.space import Choices, SearchSpace, shipped
 from archbench.space.reader import MOST_CONFIRMATION, parse_duration
 from archbench.space.sections import SearchSection, override
-from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
 from archbench.study.study_folder import SPACE, study_path
 
-_WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
 _CONFIRM_SHARE = 0.2
 _OTHER_RUNTIMES_SHARE = 0.1
@@ -49,6 +48,7 @@ class Settings:
     backends: tuple[Mapping[str, Any], ...] = ()  # what was found where the space leaves it open
     sampler: SamplerEntry | None = None  # one that was given as an object
     pruner: Any = None  # likewise
+    machines: Machines = field(default_factory=Machines)
 
     @property
     def name(self) -> str:
@@ -75,9 +75,12 @@ class Settings:
     def training_device(self) -> str:
         """Where candidates are trained: on the kind of device that they are made for.
 
-        Those for another device are trained on the best one here.
+        Those for another device are trained on the best one here; on a cluster whose trials take a
+        GPU, on that.
         """
         conditions = Conditions(device=self.space.target.device)
+        if self.machines.resources.get("gpu"):
+            return "cuda"
         return devices()[-1] if conditions.is_remote else conditions.processor
 
     @property
@@ -94,11 +97,15 @@ class Settings:
         return min(self.most_trials, math.ceil(self.search.epochs / each))
 
     def num_workers(self, *, left: int) -> int:
-        """Trials at a time, where so many are left; see the function of this name."""
-        asked, threads = self.search.workers, self.space.target.threads
-        place = "search.workers" if asked == self.space.search.workers else "--workers"
-        device = self.training_device
-        return num_workers(asked, device=device, threads=threads, left=left, place=place)
+        """Trials at a time, where so many are left; see ``Machines.num_workers``."""
+        asked = self.search.workers
+        return self.machines.num_workers(
+            asked,
+            device=self.training_device,
+            threads=self.space.target.threads,
+            left=left,
+            place="search.workers" if asked == self.space.search.workers else "--workers",
+        )
 
     def confirmation_seconds(self, search_seconds: float) -> float:
         """Seconds of further trainings, summed over workers, given those of the search."""
@@ -157,6 +164,7 @@ def settings_of(
     download: bool = False,
     confirm_budget: str | None = None,
     sources: Sequence[Path] = (),
+    machines: Machines | None = None,
 ) -> Settings:
     """The settings behind the arguments of a search.
 
@@ -190,6 +198,7 @@ def settings_of(
         budget=(share, None) if budget is None else parse_budget(budget, place="--confirm-budget"),
         sampler=sampler,
         pruner=pruner,
+        machines=machines or Machines(),
     )
 
 
@@ -228,32 +237,6 @@ def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
             help=f"use up to {100 * MOST_CONFIRMATION:.0f}% of the search's time, or a time",
         )
     return 0.0, seconds
-
-
-def num_workers(
-    asked: int | None, *, device: str, threads: int, left: int, place: str = "--workers"
-) -> int:
-    """Jobs at a time: what was asked for, else what cores, memory and GPU serve.
-
-    Raises:
-        UsageError: More were asked for than cores or memory serve.
-    """
-    by_cores = max(1, usable_cores() // threads)
-    by_memory = max(1, int(usable_memory_bytes() // _WORKER_BYTES))
-    most = min(by_cores, by_memory)
-    if asked is None:
-        # who is timed on the only GPU must be alone on it
-        return 1 if device == "cuda" else max(1, min(most, left))
-    if asked > most:
-        each = f"{threads} core{'s' if threads > 1 else ''}"
-        if by_memory < by_cores:
-            each = f"{_WORKER_BYTES / 2**30:g} GiB of memory"
-        raise UsageError(
-            f"{asked} workers are more than this machine serves, as each needs {each}",
-            place=place,
-            help=f"use up to {most}",
-        )
-    return asked
 
 
 def conditions_of(space: SearchSpace) -> Conditions:

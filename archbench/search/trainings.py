@@ -20,7 +20,6 @@ from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path
 from archbench.search.preparation import refuse_other_environment
 from archbench.search.preparation_jobs import price_trial
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
-from archbench.search.settings import num_workers
 from archbench.study.database import Store
 from archbench.study.planned import (
     PlannedKind,
@@ -112,8 +111,8 @@ class PlannedStudy(Jobs):
 
     def start(self, *, device: str, left: int) -> None:
         """Starts workers for so many trainings."""
-        threads = self.context.threads
-        self.context.start(num_workers(self.workers, device=device, threads=threads, left=left))
+        num_workers = partial(self.context.machines.num_workers, threads=self.context.threads)
+        self.context.start(num_workers(self.workers, device=device, left=left), device=device)
 
     def is_timed(self, found: Snapshot) -> bool:
         """Whether every latency that is wanted has been taken."""
@@ -219,14 +218,9 @@ class PlannedStudy(Jobs):
     ) -> Price:
         """How steps are computed and what one training takes, tried on some networks."""
         self.progress("estimating the time of a training", 0, 1)
-        function = partial(
-            price_trial,
-            specs=specs,
-            proxy=replace(proxy, num_seeds=1),
-            environment=self.context.environment,
-            plan_budget_s=plan_budget_s,
-        )
-        price: Price = self.context.call(function)[1]
+        proxy = replace(proxy, num_seeds=1)
+        function = partial(price_trial, specs=specs, proxy=proxy, plan_budget_s=plan_budget_s)
+        price: Price = self.context.call(function)
         return price
 
     def train(self, found: Snapshot, *, names: Mapping[int, str], seconds: float) -> None:

@@ -74,7 +74,7 @@ def warm_start(
             assert context.target is not None, "only a study with latencies times"
             specs = {match.spec.digest: match.spec.to_document()}
             function = partial(time_each, specs=specs, target=context.target)
-            found |= context.call(function, timeout_s=_SECONDS_EACH)
+            found |= context.call(function, timeout_s=_SECONDS_EACH, place="target")
         return found
 
     settings = context.settings

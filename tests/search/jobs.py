@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -16,10 +17,13 @@ from wsgiref.util import setup_testing_defaults
 from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.scheduler import (
+    Done,
     Engine,
     HoldOthers,
     Job,
     LetOthersGo,
+    OnTarget,
+    Place,
     Question,
     Report,
     Send,
@@ -43,13 +47,19 @@ class Act:
     word: str
     argument: Any = None
     kept: list[bytes] = field(default_factory=list)
+    place: Place = "training"
 
     def run(self, send: Send) -> Any:
         return getattr(self, f"_{self.word}")(send)
 
     def _answer(self, send: Send) -> Any:
         send(("heard", self.argument))
-        return os.getpid(), sorted(os.sched_getaffinity(0))
+        cores, gpu = sorted(os.sched_getaffinity(0)), os.environ.get("CUDA_VISIBLE_DEVICES")
+        return os.getpid(), cores, gpu
+
+    def _time(self, send: Send) -> Any:
+        """What another job gives on the target."""
+        return send(OnTarget(make=partial(Act, word=self.argument, place="target")))
 
     def _ask(self, send: Send) -> Any:
         return [send(Asked(word=word)) for word in self.argument]
@@ -117,15 +127,13 @@ class ScriptedEngine:
 
     script: Callable[[Any], list[Report]]
     workers: int = 1
+    targets: int = 0
     jobs: list[Any] = field(default_factory=list)
     reports: deque[Report] = field(default_factory=deque)
     current: list[int] = field(default_factory=list)
     answers: list[tuple[int, Any]] = field(default_factory=list)
     held: list[int | None] = field(default_factory=list)  # which job runs alone, None: all run
-
-    @property
-    def running(self) -> tuple[int, ...]:
-        return tuple(self.current)
+    ends_when_answered: bool = False
 
     def start(self, job: Job, *, timeout_s: float) -> int:
         self.jobs.append(job)
@@ -135,6 +143,8 @@ class ScriptedEngine:
 
     def answer(self, number: int, content: Any) -> None:
         self.answers.append((number, content))
+        if self.ends_when_answered:
+            self.reports.append(Done(number=number, result=number))
 
     def poll(self, timeout_s: float) -> Sequence[Report]:
         found = list(self.reports)
@@ -144,14 +154,20 @@ class ScriptedEngine:
                 self.current.remove(report.number)
         return found
 
-    def hold(self, *, but: int) -> None:
+    def hold(self, *, but: int | None) -> None:
         self.held.append(but)
-
-    def release(self) -> None:
-        self.held.append(None)
 
     def stop(self) -> None:
         self.current.clear()
+
+
+def on_target(send: Send) -> Send:
+    """A worker's ``send`` where candidates are timed in the worker itself."""
+
+    def sent(payload: Any) -> Any:
+        return payload.make(number=7).run(sent) if isinstance(payload, OnTarget) else send(payload)
+
+    return sent
 
 
 def dashboard(path: Path, page: str) -> Any:

@@ -28,6 +28,7 @@ from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import QuantisedAccuracy
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
+from tests.search.jobs import on_target
 from tests.study.example import RULE, latency, point, trial
 
 _POINT = point(1, 0.5)
@@ -112,7 +113,7 @@ def _job(folder: Path, **changes: Any) -> TrialJob:
 
 def _run(job: TrialJob) -> tuple[TrialEnd, list[Any]]:
     sent: list[Any] = []
-    return job.run(sent.append), sent
+    return job.run(on_target(sent.append)), sent
 
 
 def test_latency_comes_before_training(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_a_trial_asks_at_every_rung_before_its_last(
         heard.append((payload.seed, payload.epoch))
         return "hopeless" if heard[-1] == until else ""
 
-    end = _job(tmp_path, proxy=_two_rungs(), asks=True).run(send)
+    end = _job(tmp_path, proxy=_two_rungs(), asks=True).run(on_target(send))
     assert heard == asked
     assert end.state == state
     assert end.reason == ("hopeless" if until else "")

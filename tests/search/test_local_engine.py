@@ -26,17 +26,18 @@ _PATIENCE_S = 120
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     logs = tmp_path_factory.mktemp("logs")
-    engine = local.make(workers=1, threads=1, memory_bytes=2**30, logs=logs)
+    engine = local.make(workers=1, threads=1, memory_bytes=2**30, logs=logs, gpus=["7"])
     yield engine
     engine.stop()
 
 
 @contextmanager
 def _made(
-    logs: Path, *, workers: int = 1, clock: Callable[[], float] = time.monotonic
+    logs: Path, *, workers: int = 1, clock: Callable[[], float] = time.monotonic, **how: Any
 ) -> Iterator[Any]:
     """An engine of its own for a test, which is stopped at the end of the block."""
-    engine = local.make(workers=workers, threads=1, memory_bytes=2**33, logs=logs, clock=clock)
+    how |= {"workers": workers, "logs": logs, "clock": clock}
+    engine = local.make(threads=1, memory_bytes=2**33, **how)
     try:
         yield engine
     finally:
@@ -56,7 +57,7 @@ def _reports(engine: Engine, act: Act, *, timeout_s: float = 600) -> list[Report
     engine.start(act, timeout_s=timeout_s)
     reports: list[Report] = []
     until = time.monotonic() + _PATIENCE_S
-    while act.number in engine.running:
+    while not reports or isinstance(reports[-1], Sent):
         reports += engine.poll(1)
         assert time.monotonic() < until
     return reports
@@ -69,18 +70,26 @@ def _failure(engine: Engine, act: Act, *, timeout_s: float = 600) -> Broken:
     return report
 
 
-def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: Engine) -> None:
+def test_a_job_is_heard_and_answered_from_a_core_and_a_gpu_of_its_own(engine: Engine) -> None:
     sent, done = _reports(engine, Act(1, "answer", "word"))
     assert sent == Sent(number=1, payload=("heard", "word"))
     assert isinstance(done, Done)
     assert done.result[0] != os.getpid()
     assert len(done.result[1]) == 1
+    assert done.result[2] == "7"
+
+
+def test_what_is_asked_on_the_target_is_done_by_the_worker_where_that_is(engine: Engine) -> None:
+    done = _reports(engine, Act(1, "time", "answer"))[-1]
+    assert isinstance(done, Done)
+    assert done.result[2] == "7"
+    assert engine.targets == 0
 
 
 def test_a_question_waits_for_its_answer(engine: Engine) -> None:
     engine.start(Act(1, "ask", ["may I", "and now"]), timeout_s=600)
     reports: list[Report] = []
-    while 1 in engine.running:
+    while not reports or isinstance(reports[-1], Sent):
         found = engine.poll(_PATIENCE_S)
         for report in found:
             if isinstance(report, Sent):
@@ -99,7 +108,7 @@ def test_interruptions_of_a_workers_first_moments_are_its_owners(tmp_path: Path)
     with _made(tmp_path) as engine:
         engine.start(Act(1, "answer"), timeout_s=600)
         reports: list[Report] = []
-        while 1 in engine.running:
+        while not reports or isinstance(reports[-1], Sent):
             os.kill(engine._children[0].process.pid, signal.SIGINT)
             reports += engine.poll(0.02)
         assert isinstance(reports[-1], Done)
@@ -203,7 +212,7 @@ def test_others_are_held_up_while_a_job_runs_alone(tmp_path: Path) -> None:
         assert _until(engine, Sent) == [Sent(number=2, payload=LetOthersGo())]
         now[0] = 550.0
         assert engine.poll(0) == []  # the time of the other stands still
-        engine.release()
+        engine.hold(but=None)
         (done,) = _until(engine, Done)
         assert isinstance(done, Done)
         before, after, then = done.result
@@ -219,6 +228,29 @@ def test_others_are_held_up_while_a_job_runs_alone(tmp_path: Path) -> None:
         engine.hold(but=4)
         held = engine._children[0].process
     assert held.poll() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="others are held up only under Linux")
+def test_of_several_gpus_the_first_times_while_only_its_own_work_is_held_up(tmp_path: Path) -> None:
+    counted = [tmp_path / "first", tmp_path / "second"]
+    with _made(tmp_path, workers=2, gpus=["a", "b"]) as engine:
+        for number, file in enumerate(counted):
+            engine.start(Act(number, "count", file), timeout_s=600)
+            assert _until(engine, Sent) == [Sent(number=number, payload="counts")]
+        engine.start(Act(5, "alone", counted[0], place="target"), timeout_s=600)
+        assert _until(engine, Sent) == [Sent(number=5, payload=HoldOthers())]
+        engine.hold(but=5)
+        size = counted[1].stat().st_size
+        assert [child.is_held for child in engine._children] == [True, False, False]
+        assert [child.gpu for child in engine._children] == ["a", "b", "a"]
+        engine.answer(5, None)
+        assert _until(engine, Sent) == [Sent(number=5, payload=LetOthersGo())]
+        assert counted[1].stat().st_size > size
+        engine.hold(but=None)
+        (done,) = _until(engine, Done)
+        before, after, then = done.result
+        assert before == after < then
 
 
 def test_workers_are_started_as_jobs_need_them(tmp_path: Path) -> None:
@@ -237,7 +269,7 @@ def test_the_time_of_a_job_counts_from_when_its_worker_takes_it(tmp_path: Path) 
         engine.start(Act(1, "answer"), timeout_s=5)
         now[0] = 200.0  # so long took its start
         reports = engine.poll(0)
-        while 1 in engine.running:
+        while not reports or isinstance(reports[-1], Sent):
             reports += engine.poll(1)
         assert isinstance(reports[-1], Done)
         engine.start(Act(2, "hang"), timeout_s=5)
@@ -287,8 +319,7 @@ def test_what_a_worker_started_ends_with_it(tmp_path: Path, ending: str) -> None
             reports += engine.poll(1)
         if ending == "its time is over":
             now[0] = 6.0
-            engine.poll(0)
-            assert engine.running == ()
+            assert isinstance(engine.poll(0)[0], Broken)
             assert isinstance(reports[0], Sent)
             assert_gone(reports[0].payload)
     assert isinstance(reports[0], Sent)

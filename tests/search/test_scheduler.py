@@ -13,6 +13,7 @@ from archbench.search.scheduler import (
     Job,
     Jobs,
     LetOthersGo,
+    OnTarget,
     Report,
     Sent,
     StageError,
@@ -107,6 +108,50 @@ def test_nothing_is_started_beside_a_job_that_runs_alone() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(batch, engine=engine, stop=starts_none, timeout_s=1.0)
     assert _started(engine) == [0]
+
+
+def _asks(number: int) -> Sent:
+    return Sent(number=number, payload=OnTarget(make=partial(Act, word="answer", place="target")))
+
+
+def test_what_jobs_ask_on_the_target_runs_beside_them_one_by_one_and_is_answered() -> None:
+    engine = _engine(
+        {0: [[_asks(0)]], 1: [[_asks(1)]], -1: [_done(-1)], -2: [_done(-2)]}, workers=2
+    )
+    engine.targets = 1
+    engine.ends_when_answered = True
+    heard = _run(engine)
+    assert _started(engine) == [0, 1, -1, -2]
+    assert engine.answers == [(0, Done(number=-1, result=-1)), (1, Done(number=-2, result=-2))]
+    assert [report.number for report in heard] == [0, 1], "the target's own ends are not the work's"
+
+
+def test_a_target_that_went_away_is_asked_again_and_its_fault_is_told() -> None:
+    lost: list[Report] = [Broken(number=-1, failure=_FAILURE, is_lost=True)]
+    fault: list[Report] = [Broken(number=-1, failure=_FAILURE)]
+    engine = _engine({0: [[_asks(0)]], -1: [lost, lost, fault]})
+    engine.targets = 1
+    engine.ends_when_answered = True
+    _run(engine, jobs=1)
+    assert _started(engine) == [0, -1, -1, -1]
+    assert engine.answers == [(0, fault[0])]
+
+
+def test_nobody_is_answered_who_has_died_and_asks_again() -> None:
+    killed, second = _killed(0), [_asks(0)]
+    engine = _engine({0: [[_asks(0), *killed], second], -1: [_done(-1)], -2: [_done(-2)]})
+    engine.targets = 1
+    engine.ends_when_answered = True
+    _run(engine, jobs=1)
+    assert engine.answers == [(0, Done(number=-2, result=-2))]
+
+
+def test_a_job_whose_machine_went_away_is_started_again_and_again() -> None:
+    lost: list[Report] = [Broken(number=0, failure=_FAILURE, is_lost=True)]
+    engine = _engine({0: [lost] * 20 + [_done(0)]})
+    assert _run(engine, jobs=1) == _done(0)
+    engine = _engine({0: [lost] * 21})
+    assert [type(report) for report in _run(engine, jobs=1)] == [Broken]
 
 
 def test_an_interruption_stops_it_and_starts_nothing_more() -> None:

@@ -42,7 +42,7 @@ _LIMITS = ("latency_ms", "params", "macs")
     help="Train so many designs in all: the picks, and who may be as good.",
 )
 @click.option(
-    "--trials", type=option.trials, metavar="NUMBERS", help="Train these instead, as 3,7,9."
+    "--trials", type=option.numbers, metavar="NUMBERS", help="Train these instead, as 3,7,9."
 )
 @click.option("--seeds", type=option.whole("seeds"), default=1, help="Trainings of each design.")
 @click.option(

@@ -105,6 +105,7 @@ _OF_A_CONFIRMATION = {
 @click.option(
     "--workers", type=option.whole("workers"), help="Number of trials that run at the same time."
 )
+@option.machines
 @click.option("--seed", type=option.whole("seed"), help="Seed of all random choices of the search.")
 @click.option(
     "--certify/--no-certify",

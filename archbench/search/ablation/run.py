@@ -228,6 +228,7 @@ class _Ablation(PlannedStudy):
                 budget_s=TIMING_S,
             ),
             timeout_s=9 * TIMING_S * len(specs) + 300,
+            place="target",
         )
         with self.study.transaction():
             for trial in found.trials:

@@ -22,7 +22,9 @@ def main(options: str) -> None:
     """Binds this process to its owner, then runs jobs until the owner closes the pipe.
 
     The options are JSON with ``jobs`` and ``lifeline`` (inherited file descriptors), ``owner`` (its
-    process id), ``cores`` (to pin to, or null) and ``threads``. Signals come ``BLOCKED``.
+    process id), ``cores`` (to pin to, or null), ``threads``, ``gpu_share`` (of its GPU's memory
+    that it may take, or null) and ``is_on_target`` (whether it times candidates itself). Signals
+    come ``BLOCKED``.
     """
     given: dict[str, Any] = json.loads(options)
     for ignored in _IGNORED:

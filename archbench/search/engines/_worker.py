@@ -11,7 +11,16 @@ from typing import Any
 
 from archbench.errors import ArchbenchError, SpecError
 from archbench.evaluate.proxy import warm_up
-from archbench.search.scheduler import READY, Broken, Done, Job, Question, Sent
+from archbench.search.scheduler import (
+    READY,
+    Broken,
+    Done,
+    Job,
+    OnTarget,
+    Question,
+    Sent,
+    StageError,
+)
 from archbench.study.trial import Failure, FailureKind
 from archbench.train.resumable import NonFiniteLossError
 
@@ -23,7 +32,7 @@ def work(given: Mapping[str, Any]) -> None:
     faulthandler.enable()
     if given["cores"] is not None:
         os.sched_setaffinity(0, given["cores"])
-    warm_up(given["threads"])
+    warm_up(given["threads"], gpu_share=given["gpu_share"])
     jobs: Connection[Any, Job] = Connection(given["jobs"])
     jobs.send(READY)
     while True:
@@ -31,13 +40,18 @@ def work(given: Mapping[str, Any]) -> None:
             job = jobs.recv()
         except EOFError:
             return
-        _run(job, jobs)
+        _run(job, jobs, is_on_target=given["is_on_target"])
 
 
-def _run(job: Job, jobs: Connection[Any, Any]) -> None:
+def _run(job: Job, jobs: Connection[Any, Any], *, is_on_target: bool) -> None:
     def send(payload: object) -> Any:
+        if is_on_target and isinstance(payload, OnTarget):
+            return payload.make(number=job.number).run(send)
         jobs.send(Sent(number=job.number, payload=payload))
-        return jobs.recv() if isinstance(payload, Question) else None
+        answer = jobs.recv() if isinstance(payload, Question) else None
+        if isinstance(answer, Broken):
+            raise answer.error or StageError(f"on the target: {answer.failure.message}")
+        return answer.result if isinstance(answer, Done) else answer
 
     try:
         jobs.send(Done(number=job.number, result=job.run(send)))

@@ -1,4 +1,4 @@
-"""Runs jobs in warm child processes of this machine, each on cores of its own."""
+"""Runs jobs in warm child processes of this machine, each on cores and a GPU of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -38,6 +38,10 @@ class _LocalEngine:
 
     One is started at once, each other one with the first job for which there is none. The time of a
     job counts from when its worker takes it, not from the worker's start.
+
+    Workers share ``gpus``, named as ``CUDA_VISIBLE_DEVICES`` takes them, in turn; each sees one and
+    may take ``gpu_share`` of its memory. Where there are several, a further worker times candidates
+    on the first, and what else works there is held up meanwhile.
     """
 
     def __init__(
@@ -47,27 +51,36 @@ class _LocalEngine:
         threads: int,
         memory_bytes: int,
         logs: Path,
+        gpus: Sequence[str] = (),
+        gpu_share: float | None = None,
+        is_pinned: bool = True,
+        is_on_target: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.workers, self.targets = workers, int(len(gpus) > 1)
         self._memory_bytes = memory_bytes
         self._clock = clock
         self._alone: int | None = None
+        number = workers + self.targets
+        cores = _core_groups(workers=number, threads=threads) if is_pinned else [None] * number
         self._children = [
-            _Child(cores, threads=threads, log=logs / f"worker-{index}.log", clock=clock)
-            for index, cores in enumerate(_core_groups(workers=workers, threads=threads))
+            _Child(
+                cores[index],
+                threads=threads,
+                log=logs / f"worker-{index}.log",
+                clock=clock,
+                gpu=gpus[index % workers % len(gpus)] if gpus else None,
+                gpu_share=gpu_share,
+                is_on_target=is_on_target and not self.targets,
+            )
+            for index in range(number)
         ]
         self._children[0].spawn()
 
-    @property
-    def workers(self) -> int:
-        return len(self._children)
-
-    @property
-    def running(self) -> tuple[int, ...]:
-        return tuple(child.job.number for child in self._children if child.job is not None)
-
     def start(self, job: Job, *, timeout_s: float) -> int:
-        idle = [index for index, child in enumerate(self._children) if child.job is None]
+        is_timed = self.targets and job.place == "target"
+        places = range(self.workers, len(self._children)) if is_timed else range(self.workers)
+        idle = [index for index in places if self._children[index].job is None]
         index = next((index for index in idle if self._children[index].lives), idle[0])
         self._children[index].start(job, timeout_s=timeout_s)
         return index
@@ -91,16 +104,14 @@ class _LocalEngine:
         reports += [self._overdue(child) for child in busy]
         return [report for report in reports if report is not None]
 
-    def hold(self, *, but: int) -> None:
+    def hold(self, *, but: int | None) -> None:
         self._alone = but
+        alone = [child for child in self._children if child.job and child.job.number == but]
         for child in self._children:
-            if child.job is None or child.job.number != but:
+            if but is None:
+                child.release()
+            elif child not in alone and (not alone or child.gpu == alone[0].gpu):
                 child.hold()
-
-    def release(self) -> None:
-        self._alone = None
-        for child in self._children:
-            child.release()
 
     def stop(self) -> None:
         for child in self._children:
@@ -142,9 +153,21 @@ class _Child:
         threads: int,
         log: Path,
         clock: Callable[[], float],
+        gpu: str | None,
+        gpu_share: float | None,
+        is_on_target: bool,
     ) -> None:
-        self._cores = cores
-        self._threads = threads
+        self.gpu = gpu
+        self._told = {
+            "cores": cores,
+            "threads": threads,
+            "gpu_share": gpu_share,
+            "is_on_target": is_on_target,
+        }
+        threads_of = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        self._variables = dict.fromkeys(threads_of, str(threads))
+        if gpu is not None:
+            self._variables["CUDA_VISIBLE_DEVICES"] = gpu
         self._log = log
         self._clock = clock
         self._is_there = False
@@ -267,17 +290,15 @@ class _Child:
             "jobs": theirs.fileno(),
             "lifeline": lifeline,
             "owner": os.getpid(),
-            "cores": self._cores,
-            "threads": self._threads,
+            **self._told,
         }
-        limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         try:
             with self._log.open("ab") as log:
                 self.process = subprocess.Popen(  # noqa: S603  our own interpreter
                     [sys.executable, "-c", _BOOT, json.dumps(sys.path), json.dumps(options)],
                     pass_fds=(theirs.fileno(), lifeline),
-                    env={**os.environ, **dict.fromkeys(limits, str(self._threads))},
+                    env={**os.environ, **self._variables},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
