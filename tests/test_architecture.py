@@ -38,6 +38,7 @@ RUNTIMES = (
     "onnx onnxruntime onnxscript openvino nncf tensorrt ncnn pnnx executorch ai_edge_litert "
     "ai_edge_quantizer litert_torch"
 )
+SEARCHING = "optuna optunahub ray scipy sqlalchemy"
 TABLE = f"""
 command_line | |
 errors       | |
@@ -60,7 +61,7 @@ train        | data models study | torch timm
 measure      | study | torch fvcore {RUNTIMES}
 space        | analysis models study |
 evaluate     | analysis models data train measure study | torch timm torchvision transformers
-search | analysis data evaluate measure models space study train | optuna optunahub scipy sqlalchemy
+search | analysis data evaluate measure models space study train | {SEARCHING}
 report       | analysis study | matplotlib
 cli          | models data train measure space evaluate search report analysis study | click rich
 """

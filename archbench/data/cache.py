@@ -148,8 +148,7 @@ def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSe
     Raises:
         StorageError: The cache cannot be read or written.
     """
-    settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
-    path = place_in(folder, request, settings, form=f"{request.resolution}px.images")
+    path = _entry(source, request=request, folder=folder)
 
     def make(file: BinaryIO) -> None:
         writer = EntryWriter(file, request=request, place=str(path))
@@ -157,6 +156,21 @@ def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSe
 
     found, notes = kept(path, partial(_read, request=request), make, on_progress=request.progress)
     return replace(found, notes=(*found.notes, *notes))
+
+
+def entry_path(name: str, *, resolution: int) -> Path:
+    """Where in the user's cache the images of a name lie, once they are prepared; see ``load``.
+
+    Raises:
+        ArchbenchError: See ``load``.
+    """
+    request = request_for(name, resolution=resolution, seed=0, download=False, progress=None)
+    return with_source(request, partial(_entry, request=request, folder=cache_folder()))
+
+
+def _entry(source: ImageSource, *, request: DataRequest, folder: Path) -> Path:
+    settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
+    return place_in(folder, request, settings, form=f"{request.resolution}px.images")
 
 
 def place_in(folder: Path, request: DataRequest, settings: Mapping[str, Any], *, form: str) -> Path:

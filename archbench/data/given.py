@@ -14,7 +14,7 @@ from archbench.cache_folder import cache_folder
 from archbench.data.cache import cached, check_resolution
 from archbench.data.dataset import DataSet
 from archbench.data.in_memory import RECIPE, images_of
-from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink, may_flip
 from archbench.errors import ArchbenchError, MissingError, wrong_type
 from archbench.progress import no_progress
 from archbench.registry import OUTSIDE, guest
@@ -60,6 +60,12 @@ def name_of(data: Data, *, resolution: int, sides: Iterable[int] = ()) -> str:
         )
         cached(_source(digest, held.fill), request=request, folder=cache_folder())
     return request.name
+
+
+def name_elsewhere(dataset: DataSet) -> str:
+    """The name of prepared images in a cache to which their files are copied, by their content."""
+    flip = "" if may_flip(dataset.name) else ",flip=no"
+    return f"{OUTSIDE}{__name__}:{dataset.digest}{flip}"
 
 
 def source(request: DataRequest) -> ImageSource:

@@ -12,6 +12,7 @@ from typing import Any
 
 from archbench.errors import ArchbenchError
 from archbench.search import events, search
+from archbench.search.machines import Machines
 from archbench.space import SearchSpace
 
 
@@ -82,10 +83,10 @@ def _show(happened: events.Event) -> None:
 
 
 def _main(space: str, results: str, options: str) -> int:
+    given = json.loads(options)
+    given["machines"] = Machines(**given.get("machines", {}))
     try:
-        search(
-            SearchSpace.load(space), results=Path(results), on_event=_show, **json.loads(options)
-        )
+        search(SearchSpace.load(space), results=Path(results), on_event=_show, **given)
     except ArchbenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
