@@ -207,8 +207,8 @@ REGISTRIES = set(ENTRIES.split())
 """Folders whose files are entries, named by the word that a user types."""
 
 SUBJECTS = """
-ablation bottleneck catalogue certificate comparison doctor export front importance other_runtimes
-parts pick profile progress pruning remeasure retraining run space study training
+ablation bottleneck catalogue certificate comparison configuration doctor export front importance
+other_runtimes parts pick profile progress pruning remeasure retraining run space study training
 """
 """What several rooms are about: derived in one, told in another, asked for in a third."""
 

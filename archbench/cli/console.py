@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
     from archbench.report.finding import Finding
 
-IS_JSON, STDOUT = "archbench.is_json", "archbench.stdout"
-"""Where the context of a command keeps whether ``--json`` was typed, and where results go."""
+FORMAT, LOUDNESS, STDOUT = "archbench.format", "archbench.loudness", "archbench.stdout"
+"""Where the context of a command keeps in which of the formats it answers, whether it is ``quiet``
+or ``verbose``, and where results go."""
+FORMATS = ("table", "json", "csv", "md")
 
 ERROR_SCHEMA = "archbench.error/1"
 _REDRAW_S = 0.2
 _BAR = 20  # signs
+_LEAST_COLUMNS = 20
 _PLAIN_SIGNS = str.maketrans(
     {
         **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}", "-"),
@@ -73,8 +76,33 @@ def keeping_stdout() -> Iterator[TextIO]:
 
 def is_json() -> bool:
     """Whether the command that runs was asked for one JSON document instead of text."""
+    return _said(FORMAT) == "json"
+
+
+def is_quiet() -> bool:
+    """Whether nothing is wanted but the result, warnings and errors."""
+    return _said(LOUDNESS) == "quiet"
+
+
+def is_verbose() -> bool:
+    """Whether what most people need not know is wanted, too."""
+    return _said(LOUDNESS) == "verbose"
+
+
+def _said(key: str) -> str | None:
     ctx = click.get_current_context(silent=True)
-    return ctx is not None and bool(ctx.meta.get(IS_JSON))
+    return ctx.meta.get(key) if ctx else None
+
+
+def columns(stream: TextIO) -> int | None:
+    """Columns of the terminal that a stream is; None for another one, where nothing is cut."""
+    if not is_terminal(stream):
+        return None
+    said = os.environ.get("COLUMNS", "")
+    with suppress(OSError, ValueError):
+        found = int(said) if said.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+        return max(found, _LEAST_COLUMNS) if found else None
+    return None
 
 
 def result(text: str) -> None:
@@ -84,8 +112,7 @@ def result(text: str) -> None:
         ReaderGoneError: Nobody reads any more.
         StorageError: It cannot be written, as on a full disk.
     """
-    ctx = click.get_current_context(silent=True)
-    stream: TextIO = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
+    stream = _stdout()
     try:
         stream.write(_encodable(clean(text), stream) + "\n")
         stream.flush()
@@ -99,6 +126,13 @@ def result(text: str) -> None:
             place="stdout",
             help="make room there, or send it elsewhere",
         ) from None
+
+
+def _stdout() -> TextIO:
+    """Our stdout, also while what others print there goes to stderr."""
+    ctx = click.get_current_context(silent=True)
+    stream: TextIO = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
+    return stream
 
 
 def document(content: Mapping[str, Any]) -> None:
@@ -117,7 +151,8 @@ def document(content: Mapping[str, Any]) -> None:
 
 def note(text: str = "") -> None:
     """Write a line for the person to stderr: progress, or what was found on the way."""
-    _to_stderr(clean(text))
+    if not is_quiet():
+        _to_stderr(clean(text))
 
 
 def redraw(text: str) -> None:
@@ -132,7 +167,8 @@ def warn(text: str) -> None:
 
 def next_step(text: str) -> None:
     """Write the last line of a command: the one command to type next."""
-    _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
+    if not is_quiet():
+        _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
 
 
 def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
@@ -140,10 +176,19 @@ def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
 
     Of the files that were written of it the page comes first.
     """
-    if is_json():
-        document(finding.document)
-        return
-    result(finding.text())
+    match _said(FORMAT):
+        case "json":
+            document(finding.document)
+        case "csv":
+            result(finding.csv())
+        case "md":
+            result(finding.markdown())
+        case _:
+            result(finding.text(columns=columns(_stdout())))
+            _tell_next(finding, files=files)
+
+
+def _tell_next(finding: Finding, *, files: Sequence[Path]) -> None:
     if files:
         shown = sorted(files, key=lambda path: path.suffix != ".html")
         result("\nwritten:\n" + "\n".join(f"  {path}" for path in shown))
@@ -161,10 +206,10 @@ def tell_study(study: StudyReader) -> int:
     return 0 if study.front_records() else NEGATIVE_RESULT
 
 
-def report(error: ArchbenchError, *, as_json: bool) -> None:
+def report(error: ArchbenchError, *, as_json: bool, is_traced: bool = False) -> None:
     """Write an error to stderr, as a line or as one JSON document; its trace where that is asked.
 
-    The trace is asked for by ``ARCHBENCH_DEBUG=1``.
+    The trace is asked for by ``ARCHBENCH_DEBUG=1``, too.
     """
     if as_json:
         told = {"place": error.place, "message": error.message, "help": error.help}
@@ -172,7 +217,7 @@ def report(error: ArchbenchError, *, as_json: bool) -> None:
         _to_stderr(json.dumps(content, ensure_ascii=False))
     else:
         _to_stderr(_error_text(error))
-    if os.environ.get("ARCHBENCH_DEBUG") == "1":
+    if is_traced or os.environ.get("ARCHBENCH_DEBUG") == "1":
         _to_stderr("".join(traceback.format_exception(error)))
 
 
@@ -182,17 +227,22 @@ def _error_text(error: ArchbenchError) -> str:
     Help that holds a command is broken by the terminal itself, so that it can be copied whole.
     """
     begin, text = _coloured("error:", "1;31"), clean(str(error))
-    if not is_terminal(sys.stderr):
+    width = min(columns(sys.stderr) or 0, WIDTH)
+    if not width:
         return f"{begin} {text}"
     rest = clean(error.help or "")
-    told = filled(f"error: {text.removesuffix(f'; {rest}')}").removeprefix("error:")
-    shown = rest if "archbench " in rest else filled(rest)
+    told = filled(f"error: {text.removesuffix(f'; {rest}')}", width=width).removeprefix("error:")
+    shown = rest if "archbench " in rest else filled(rest, width=width)
     return "\n".join(filter(None, [f"{begin}{told}", shown]))
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether lines on this stream can be redrawn: a terminal that is not a dumb one."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    """Whether lines on this stream can be redrawn: a terminal, no dumb one, before which one sits.
+
+    What continuous integration shows, which says so by ``CI``, is read later, as a file.
+    """
+    is_seen = os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+    return stream.isatty() and is_seen
 
 
 def open_missing_streams() -> None:
@@ -277,7 +327,7 @@ class Meter:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._is_drawn = is_terminal(sys.stderr)
+        self._is_drawn = is_terminal(sys.stderr) and not is_quiet()
         self._is_silent = is_json() and not self._is_drawn
         self._clock = clock
         self._what = ""
@@ -300,7 +350,8 @@ class Meter:
                 note(what)
         if self._is_drawn and now - self._drawn >= _REDRAW_S:
             self._drawn = now
-            redraw(self._line(done, total, now - self._began)[: WIDTH - 1])
+            width = min(columns(sys.stderr) or WIDTH, WIDTH)
+            redraw(self._line(done, total, now - self._began)[: width - 1])
 
     def say(self, text: str) -> None:
         """Leave a line that stays."""

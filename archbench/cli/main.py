@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +18,7 @@ import click
 
 import archbench as package
 from archbench import errors
-from archbench.cli import console
+from archbench.cli import completion, configuration, console, option
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, ParkedError, Terminated
 from archbench.registry import Registry
@@ -25,15 +26,19 @@ from archbench.registry import Registry
 REGISTRY = Registry("archbench.cli.commands", "command")
 _SECTIONS = {
     "Search": ("search", "space", "certify", "ablate"),
-    "Read a study": ("report", "watch", "serve", "pick", "insight", "confirm", "measure"),
+    "Read a study": (
+        *("report", "watch", "serve", "pick", "insight", "confirm", "measure", "studies"),
+    ),
     "Train and ship": ("train", "retrain", "weights", "export", "predict"),
     "Measure": ("profile", "compare", "estimate", "models", "doctor", "device"),
+    "Shell": ("completion",),
 }
 _KEPT = {  # by command: what an interruption leaves of it
     "estimate": "the blocks timed so far are kept",
     "export": "the formats written so far are kept",
     "measure": "the latencies taken so far are kept",
 }
+_ALIASES = {"list": "studies"}  # what is typed for want of the name
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _IMPORT_S = 2.0  # an interruption waits no longer for its end
 _LOOK_EVERY_S = 0.05
@@ -70,10 +75,15 @@ class CommandFolder(click.Group):
         """
         if cmd_name.startswith("-"):
             return None
-        command: click.Command = REGISTRY.load(cmd_name, place="archbench").command
-        inner = command.commands.values() if isinstance(command, click.Group) else ()
-        for one in (command, *inner):
+        command: click.Command = REGISTRY.load(
+            _ALIASES.get(cmd_name, cmd_name), place="archbench"
+        ).command
+        inner = command.commands if isinstance(command, click.Group) else {}
+        for one, path in ((command, ()), *((one, (name,)) for name, one in inner.items())):
             one.context_class = RunContext
+            option.with_loudness(one)
+            completion.with_names(one)
+            configuration.with_variables(one, cmd_name, *path)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -104,6 +114,8 @@ class CommandFolder(click.Group):
     },
     epilog="Start with:  archbench search quickstart",
 )
+@option.QUIET
+@option.VERBOSE
 @click.version_option(
     package.__version__, message="archbench %(version)s", help="Print the version and stop."
 )
@@ -122,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: Always; the codes are those of ``archbench.errors``.
     """
     console.open_missing_streams()
+    if instruction := os.environ.get(completion.VARIABLE):
+        sys.exit(completion.answer(archbench, instruction))
     if arguments is None:
         arguments = sys.argv[1:]
         del sys.argv[1:]  # code of others that reads arguments finds none
@@ -148,7 +162,13 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     came: list[type[KeyboardInterrupt]] = []
     try:
         with _interruptions(came):
-            code = command.main(typed, prog_name="archbench", standalone_mode=False, obj=typed)
+            code = command.main(
+                typed,
+                prog_name="archbench",
+                standalone_mode=False,
+                obj=typed,
+                default_map=_defaults(command, typed),
+            )
         return code if isinstance(code, int) else 0
     except console.ReaderGoneError:
         return 0
@@ -158,14 +178,26 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  the last defence
         is_foreseen = isinstance(error, ArchbenchError | click.ClickException | KeyboardInterrupt)
         told = _told(came[0]() if came and not is_foreseen else error, arguments)
-        console.report(told, as_json="--json" in arguments)
+        typed_json = "--json" in arguments or "--format=json" in arguments
+        is_json = typed_json or ("--format", "json") in pairwise(arguments)
+        is_traced = bool({"-v", "--verbose"} & set(arguments))
+        console.report(told, as_json=is_json, is_traced=is_traced)
         return told.exit_code
+
+
+def _defaults(command: click.Command, words: Sequence[str]) -> dict[str, Any]:
+    """What files of the person and of the project give to options."""
+    if not isinstance(command, click.Group) or not (found := configuration.read(Path.cwd())):
+        return {}
+    return configuration.defaults(command, found, words=words)
 
 
 def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
     """The error in our words."""
     if isinstance(error, ArchbenchError):
         return error
+    if isinstance(error, click.BadParameter) and (place := configuration.place_of(error)):
+        return errors.UsageError(_sentence(error.message), place=place)
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "archbench"
         message = _sentence(error.format_message())

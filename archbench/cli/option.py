@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from archbench.bounds import BOUNDS, LARGEST, is_finite
-from archbench.cli.console import IS_JSON
+from archbench.cli.console import FORMAT, FORMATS, LOUDNESS
 from archbench.command_line import RESULTS as RESULTS_FOLDER
 from archbench.command_line import command_line
 
@@ -139,16 +139,56 @@ def _whole(text: str, *, name: str) -> int:
     return int(digits)
 
 
-def _keep_is_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    ctx.meta[IS_JSON] = value
+def _keep_format(ctx: click.Context, param: click.Parameter, value: bool | str | None) -> None:
+    """Keeps what ``--json`` or ``--format`` says; the former is the latter of JSON."""
+    if value:
+        ctx.meta[FORMAT] = "json" if value is True else value
 
 
-JSON = click.option(
+def _keep_loudness(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[LOUDNESS] = param.name
+
+
+JSON_ALONE = click.option(
     "--json",
     is_flag=True,
     expose_value=False,
-    callback=_keep_is_json,
+    callback=_keep_format,
     help="Print one JSON document instead of text.",
+)
+_FORMAT = click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep_format,
+    help="Form of the output: table, csv, md or json.",
+)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def JSON(function: _Function) -> _Function:  # noqa: N802  used as the options are
+    """``--json``, and ``--format`` where a table is printed."""
+    return _FORMAT(JSON_ALONE(function))
+
+
+def with_loudness(command: click.Command) -> None:
+    """Lets ``--quiet`` and ``--verbose`` stand behind a command, too, where its help is silent."""
+    if not isinstance(command, click.Group) and all(p.name != "quiet" for p in command.params):
+        QUIET(command)
+        VERBOSE(command)
+        for param in command.params:
+            if isinstance(param, click.Option) and param.name in ("quiet", "verbose"):
+                param.hidden = True
+
+
+_loudness = partial(click.option, is_flag=True, expose_value=False, callback=_keep_loudness)
+QUIET = _loudness("-q", "--quiet", help="Print only the result, warnings and errors.")
+VERBOSE = _loudness(
+    "-v", "--verbose", help="Print also what is usually left out, and traces of errors."
 )
 SET = click.option(
     "--set",

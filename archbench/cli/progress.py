@@ -309,7 +309,7 @@ def shown(
     With ``--json`` it shows nothing but the picture of a terminal, as a program may read stderr.
     Events of the hidden kinds leave no line.
     """
-    is_drawn = console.is_terminal(sys.stderr)
+    is_drawn = console.is_terminal(sys.stderr) and not console.is_quiet()
     with picture(lambda: progress) if is_drawn else nullcontext() as live:
 
         def listener(happened: events.Event) -> None:
@@ -337,8 +337,10 @@ def picture(shown: Callable[[], Pictured]) -> Live:
         progress = shown()
         # The padding ends the bar's line, which the bar alone does not.
         bar = Padding(ProgressBar(total=1.0, completed=progress.share()))
-        lines = [Text(clean(line), no_wrap=True) for line in progress.lines()]
-        return Group(Text(clean(progress.headline()), style="bold"), bar, *lines)
+        told = (progress.headline(), *progress.lines())
+        first, *lines = (Text(clean(one), no_wrap=True, overflow="ellipsis") for one in told)
+        first.stylize("bold")
+        return Group(first, bar, *lines)
 
     screen = Console(stderr=True, highlight=False, soft_wrap=False)
     # Once a second: drawing takes time from the cores that are measured.

@@ -12,7 +12,7 @@ from archbench.report.document import facts_of
 from archbench.report.figure import frame, inline_svg
 from archbench.report.html import Markup, html, prose
 from archbench.report.number import NOT_THERE
-from archbench.report.text import beside, filled, listed, table
+from archbench.report.text import WIDTH, beside, entries, filled, listed, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,11 @@ class ReportTable:
     is_sortable: bool = False  # by a click on a title of a page
     ids: Sequence[str] = ()  # of the rows of a page
 
-    def text(self) -> str:
-        """The table in aligned columns, its notes beneath it; empty without rows."""
+    def text(self, columns: int | None = None) -> str:
+        """The table in aligned columns, its notes beneath it; empty without rows.
+
+        Where a terminal of so many columns is too narrow for it, its rows stand by themselves.
+        """
         sides = {
             title: side
             for title, side in self.sides().items()
@@ -67,7 +70,15 @@ class ReportTable:
             row if isinstance(row, str) else [_text(row[title]) for title in sides]
             for row in self.rows
         ]
-        return "\n".join(filter(None, [table(sides, rows), listed(self.notes)])) if sides else ""
+        if not sides:
+            return ""
+        shown, width = table(sides, rows), min(columns or WIDTH, WIDTH)
+        if columns and max(map(len, shown.split("\n"))) > columns:
+            named = [
+                row if isinstance(row, str) else dict(zip(sides, row, strict=True)) for row in rows
+            ]
+            shown = entries(named, width=width)
+        return "\n".join(filter(None, [shown, listed(self.notes, width=width)]))
 
     def html(self, caption: str = "") -> Markup:
         """The table of a page, with a caption for those who cannot see it; empty without rows."""
@@ -161,9 +172,9 @@ Part = str | ReportTable | Lines | FactList | Code
 """Something to tell; markup is for pages alone."""
 
 
-def joined(parts: Iterable[Part]) -> str:
-    """Parts in a terminal, a blank line between one and the next."""
-    return "\n\n".join(filter(None, map(text_of, parts)))
+def joined(parts: Iterable[Part], *, columns: int | None = None) -> str:
+    """Parts in a terminal of so many columns, a blank line between one and the next."""
+    return "\n\n".join(filter(None, (text_of(part, columns=columns) for part in parts)))
 
 
 def one_after_another(findings: Iterable[Iterable[Part]]) -> Code:
@@ -171,20 +182,22 @@ def one_after_another(findings: Iterable[Iterable[Part]]) -> Code:
     return Code("\n\n\n".join(map(joined, findings)))
 
 
-def text_of(part: Part) -> str:
-    """A part in a terminal; empty where only a page shows it."""
+def text_of(part: Part, *, columns: int | None = None) -> str:
+    """A part in a terminal of so many columns; empty where only a page shows it."""
+    width = min(columns or WIDTH, WIDTH)
     match part:
         case ReportTable():
-            return part.text()
+            return part.text(columns)
         case Lines():
-            return listed(part.texts, rest=part.rest)
+            return listed(part.texts, rest=part.rest, width=width)
         case FactList():
-            return beside({name: str(text) for name, text in part.said()}, left=part.left)
+            said = {name: str(text) for name, text in part.said()}
+            return beside(said, left=part.left, width=width)
         case Code():
             return part.text
         case Markup():
             return ""
-    return filled(part)
+    return filled(part, width=width)
 
 
 def page_of(parts: Iterable[Part], *, caption: str = "") -> Markup:

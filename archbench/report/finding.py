@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError
+from archbench.report import plain
 from archbench.report.element import Code, Part, groups, joined, page_of
 from archbench.report.figure import png_bytes, svg_text
 from archbench.report.html import SCRIPT, Markup, html, prose, shell
@@ -35,9 +36,21 @@ class Finding:
     page: Callable[[], Markup] = Markup
     plot: tuple[str, Callable[[], Figure | None]] = ("", lambda: None)  # kept beside its page
 
-    def text(self) -> str:
-        """All of it, in 80 columns but for names."""
-        return joined(self.parts)
+    def text(self, *, columns: int | None = None) -> str:
+        """All of it, in 80 columns but for names, or in fewer where a terminal has no more."""
+        return joined(self.parts, columns=columns)
+
+    def csv(self) -> str:
+        """Its tables as comma-separated values, see ``archbench.report.plain``.
+
+        Raises:
+            UsageError: It has none.
+        """
+        return plain.csv(self.parts)
+
+    def markdown(self) -> str:
+        """All of it in Markdown."""
+        return plain.markdown(self.parts)
 
     def write(self, folder: Path) -> list[Path]:
         """Write page, document and plot, each file whole or not at all.

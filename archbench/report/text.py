@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 WIDTH = 80
-"""Columns that every table fits into, unless a name is longer than its column."""
+"""Columns of text where nobody says how many there are, and at most."""
 
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
 _CONTROL_IN_TEXT = {code: sign for code, sign in _CONTROL.items() if chr(code) not in "\n\t"}
@@ -15,32 +15,51 @@ def clean(text: str) -> str:
     return text.translate(_CONTROL_IN_TEXT)
 
 
-def filled(text: str, *, first: str = "", rest: str = "") -> str:
+def filled(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) -> str:
     """The text within the width, but for a path or a word that is longer than that.
 
     Its line breaks are white space; first and rest stand before its first and its other lines.
     """
     return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False,
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False,
         break_long_words=False,
     )  # fmt: skip
 
 
-def listed(texts: Iterable[str | bool | None], *, rest: str = "  ") -> str:
+def listed(texts: Iterable[str | bool | None], *, rest: str = "  ", width: int = WIDTH) -> str:
     """Each text on lines of its own, all but its first begun with the rest."""
     said = [text for text in texts if isinstance(text, str) and text]
-    return "\n".join(filled(text, rest=rest) for text in said)
+    return "\n".join(filled(text, rest=rest, width=width) for text in said)
 
 
-def beside(facts: Mapping[str, str], *, left: int) -> str:
-    """Names in a column of this width, the text of each wrapped beside it."""
+def beside(facts: Mapping[str, str], *, left: int, width: int = WIDTH) -> str:
+    """Names in a column, ``left`` wide, the text of each wrapped beside it.
+
+    Where a narrow terminal leaves texts less than half of it they stand behind their names.
+    """
+    if width < WIDTH and left > width // 2:
+        pairs = ((name, text) for name, text in facts.items())
+        return "\n".join(filled(f"{name}: {text}", rest="  ", width=width) for name, text in pairs)
     lines = []
     for name, text in facts.items():
         first, *others = text.split("\n")
         indent = " " * left
-        lines.append(filled(first, first=f"{name:{left}}", rest=indent) or name)
-        lines += [filled(other, first=indent, rest=indent) for other in others]
+        lines.append(filled(first, first=f"{name:{left}}", rest=indent, width=width) or name)
+        lines += [filled(other, first=indent, rest=indent, width=width) for other in others]
     return "\n".join(lines)
+
+
+def entries(rows: Iterable[Mapping[str, str] | str], *, width: int) -> str:
+    """A table for which a terminal is too narrow: each row by itself, a line for each title."""
+    told = []
+    for row in rows:
+        if isinstance(row, str):
+            told.append(filled(row, width=width))
+            continue
+        said = {title: cell.translate(_CONTROL) for title, cell in row.items() if cell}
+        left = 2 + max(map(len, said), default=0)
+        told.append(beside(said, left=left, width=width))
+    return "\n\n".join(told)
 
 
 def table(sides: Mapping[str, str], rows: Iterable[Sequence[str] | str]) -> str:

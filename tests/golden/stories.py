@@ -16,12 +16,13 @@ limits: {latency_ms: 8}
 """
 
 COMMANDS = (
-    "ablate", "certify", "compare", "confirm", "device", "device add", "device list",
-    "device remove", "doctor", "estimate", "export", "insight", "measure",
-    "models", "models check", "models list", "models show", "pick", "predict", "profile", "report",
-    "retrain", "search", "serve", "space", "space count", "space init", "space list",
-    "space sample", "space schema", "space show", "space validate", "train", "watch", "weights",
-    "weights convert", "weights fetch", "weights show",
+    "ablate", "certify", "compare", "completion", "confirm", "device", "device add", "device list",
+    "device remove", "doctor", "estimate", "export", "insight", "measure", "models", "models check",
+    "models list", "models show", "pick", "predict", "profile", "report", "retrain", "search",
+    "serve", "space", "space count", "space init", "space list", "space sample", "space schema",
+    "space show", "space validate", "studies", "studies compare", "studies export",
+    "studies import", "studies list", "studies remove", "studies rename", "studies show", "train",
+    "watch", "weights", "weights convert", "weights fetch", "weights show",
 )  # fmt: skip
 
 BAD_SPACES = {

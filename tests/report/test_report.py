@@ -16,6 +16,7 @@ from archbench.errors import StorageError
 from archbench.report import FORMATS, write_report
 from archbench.report.formats import csv as csv_format
 from archbench.report.formats import markdown
+from archbench.report.plain import escaped
 from archbench.study.database import Store
 from archbench.study.trial import TrialRecord
 from tests.cli.stored import write_study
@@ -146,7 +147,7 @@ def test_a_payload_stays_text_in_markdown(payload: str) -> None:
     ],
 )
 def test_what_means_something_is_escaped_and_the_rest_is_left(text: str, written: str) -> None:
-    assert markdown.escaped(text) == written
+    assert escaped(text) == written
 
 
 def test_code_may_hold_backticks() -> None:

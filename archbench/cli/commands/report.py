@@ -19,7 +19,7 @@ from archbench.errors import StorageError, UsageError
 )
 @option.folder("--out", help="Folder of the report; by default report/ in the study's folder.")
 @option.RESULTS
-@option.JSON
+@option.JSON_ALONE
 def command(
     studies: tuple[str, ...], formats: tuple[str, ...], out: Path | None, results: Path
 ) -> None:

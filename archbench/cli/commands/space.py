@@ -53,6 +53,7 @@ def init(base: str) -> None:
 
 
 @command.command()
+@option.JSON_ALONE
 def schema() -> None:
     """Print the JSON schema of space files, by which an editor completes and checks them."""
     from archbench.space.schema import schema as space_schema
