@@ -126,13 +126,18 @@ def _cell(given: object, side: str) -> Markup:
     return html(
         "<td{}{}{}>{}{}{}{}</td>",
         html(' class="{}"', _CLASSES[side]) if side in _CLASSES else "",
-        html(' data-value="{}"', cell.value) if cell.value is not None else "",
+        "" if cell.value is None else html(' data-value="{}"', _key(cell.value)),
         cell.hint and html(' title="{}"', cell.hint),
         html(cell.around, cell.full or cell.text),
         cell.small and html(" <small>{}</small>", cell.small),
         cell.unit and f" {cell.unit}",
         cell.why and html('<span class="why">{}</span>', cell.why),
     )
+
+
+def _key(value: object) -> str:
+    """By what a page sorts a cell: of a float the digits that matter."""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 def _text(cell: object) -> str:

@@ -25,8 +25,8 @@ _LETTER = 0.062  # inches about
 _CROWD = 400  # trials, beyond which they are drawn as an image
 _SPREAD = 0.7  # of the room of a value, over which its lines are spread by rank
 
-LINES = 200
-"""Trials that parallel coordinates show beside the front, the most accurate."""
+LINES = 100
+"""Trials that parallel coordinates show at most beside the front, evenly by their accuracy."""
 
 Range = tuple[float, float]
 Column = Mapping[str, Any]
@@ -95,7 +95,8 @@ def parallel_figure(
         return None
     ends = [ends_of(columns[column]) for column in shown]
     members = {record.number for record in summary.front}
-    least = sorted((rank for rank in ranks if rank is not None), reverse=True)[:LINES][-1]
+    ranked = sorted(finite(ranks))
+    sample = {*ranked[:: math.ceil(len(ranked) / LINES) or 1]}
 
     def path(place: int) -> list[tuple[float, float]]:
         return [
@@ -113,9 +114,9 @@ def parallel_figure(
             lines = [
                 path(place)
                 for place, record in enumerate(summary.trials)
-                if (rank := ranks[place]) is not None
-                and (record.number in members) == is_member
-                and (is_member or rank >= least)
+                if (record.number in members) == is_member
+                and ranks[place] is not None
+                and (is_member or ranks[place] in sample)
             ]
             axes.plot(
                 *in_one_path(lines), color=PALETTE[name], lw=1.5 if is_member else 0.8,

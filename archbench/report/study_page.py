@@ -45,7 +45,7 @@ _COURSE = (
 _PARALLEL = (
     "Each line is a trial and runs from axis to axis through what was chosen, to its accuracy and "
     "its cost; blue: members of the front. At each value the lines are spread by the rank of their "
-    f"accuracy, the best rightmost. Of many trials the {LINES} most accurate are drawn."
+    f"accuracy, the best rightmost. Of many trials {LINES} are drawn, evenly."
 )
 _CURVES = (
     "Validation accuracy at each rung of the proxy training, mean over seeds; blue: members of the "

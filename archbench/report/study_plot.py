@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _BOTTOM, _GAP, _ROW = 0.8, 0.1, 0.46, 0.07, 0.19  # inches
 _TITLE, _LEGEND_ROW = 0.5, 0.2  # inches
 _DASHED: Any = (0, (5, 3))
-_CURVES_SHOWN, _DOTS = 400, 100  # curves at most; dots, beyond which they are an image
+_CURVES_SHOWN, _DOTS = 250, 100  # curves at most; dots, beyond which they are an image
 
 # Cost, name and 95 % interval of a published network.
 _Reference = tuple[float, str, tuple[float, float] | None]

@@ -81,7 +81,7 @@ def _measured(summary: Summary) -> list[dict[str, Any]]:
         cost["low"] = [p and p.interval and p.interval[0] for p in found]
         cost["high"] = [p and p.interval and p.interval[1] for p in found]
     if any(p and p.error for p in found):
-        accuracy["error"] = [p and p.error for p in found]
+        accuracy["error"] = [p and p.error and float(f"{p.error:.2g}") for p in found]
     sizes = [
         {"name": title, "unit": "", "values": [getattr(record, size) for record in summary.trials]}
         for size, title in (("params", "parameters"), ("macs", "MACs"))
