@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from archbench.analysis.statistics import estimate_text
-from archbench.analysis.verdict import taken_in_words
+from archbench.analysis.verdict import answer, doubts, next_command, taken_in_words
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
+from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
 from archbench.report.exploration_plot import (
     LINES,
     ends_of,
@@ -66,10 +66,11 @@ def study_page(summary: Summary, *, standing: Standing | None = None, renewed_s:
         name=summary.name,
         badge=standing.headline() if standing else badge,
         question=str(summary.header.get("question") or ""),
-        verdict=summary.study.verdict(),
+        verdict=_answer(summary),
         is_good=bool(summary.front),
         sections={
             "front": (title, shown),
+            "doubts": ("How sure that is", [Lines(doubts(summary.study))]),
             "numbers": ("In numbers", [key_list(_key_figures(summary))]),
         },
         folded=_folded(summary, data),
@@ -77,6 +78,12 @@ def study_page(summary: Summary, *, standing: Standing | None = None, renewed_s:
         scripts=("trials.js", SCRIPT),
         renewed_s=renewed_s if standing is None or standing.is_running else 0,
     )
+
+
+def _answer(summary: Summary) -> str:
+    """Which design to take and what to type next, as a terminal says it."""
+    following = next_command(summary.study) if summary.front else ""
+    return f"{answer(summary.study)}{following and f' Next: `{following}`'}"
 
 
 def _folded(summary: Summary, data: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[Part]]]:
@@ -175,13 +182,21 @@ def _members(summary: Summary) -> list[Part]:
     if not summary.front:
         return []
     table = front.front_table(summary.front, summary=summary)
+    taken = summary.study.recommended
     rows = [
         {title: cell for title, cell in row.items() if title not in _ELSEWHERE}
+        | ({"trial": _taken(record)} if taken and record.number == taken.number else {})
         | {"command": Cell(train_command(summary, record.number), around=_COMMAND)}
         for row, record in zip(table.members(), summary.front, strict=True)
     ]
     sides = "".join(side for title, side in table.sides().items() if title not in _ELSEWHERE)
     return [replace(table, rows=rows, align=f"{sides}p", ids=())]
+
+
+def _taken(record: TrialRecord) -> Cell:
+    """The number of the design to take, with a mark that says so."""
+    opening = html('<span class="badge">take</span> <a href="#design-{}">', record.number)
+    return Cell(record.number, value=record.number, around=f"{opening}{{}}</a>")
 
 
 def _course(summary: Summary, data: Mapping[str, Any]) -> list[Part]:

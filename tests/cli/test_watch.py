@@ -10,7 +10,8 @@ from tests.cli.stored import write_study
 def test_watch_ends_with_the_search_and_tells_what_it_found(run: Run, tmp_path: Path) -> None:
     code, out, err = run("watch", str(write_study(tmp_path / "toy", trials=6)))
     assert code == 0
-    assert out.startswith("toy: 6 trials")
+    assert out.startswith("Take trial ")
+    assert "toy: 6 trials" in out
     assert err.startswith("toy  6 of 6 trials  nobody works on it now\n")
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from archbench.analysis.study import StudyReader
+from archbench.analysis.verdict import answer, doubts
 from archbench.report.html import visible
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
@@ -270,3 +271,13 @@ def test_long_text_does_not_flood_the_tables() -> None:
         for record in plausible.trials(30)
     ]
     assert len(study_page(Summary(plausible.study(records=records)))) < 400_000
+
+
+def test_the_page_begins_with_the_answer_that_a_terminal_prints() -> None:
+    study = plausible.study()
+    (verdict,) = [
+        text for tag, text in shown(study).texts if tag == "p" and text.startswith("Take")
+    ]
+    assert verdict.startswith(answer(study))
+    assert shown(study).within("h2")[:3] == ["The front", "How sure that is", "In numbers"]
+    assert all(sentence.rstrip(".") in shown(study).text for sentence in doubts(study))
