@@ -40,7 +40,15 @@ def facts(path: Path) -> dict[str, Any]:
     Raises:
         StorageError: There is no study, or it cannot be read.
     """
-    return _facts(path, read(path / DATABASE))
+    return _facts(path, _snapshot(path))
+
+
+def _snapshot(path: Path) -> Snapshot:
+    if not (path / DATABASE).is_file():
+        known = ", ".join(one.name for one in studies_in(path.parent))
+        help_ = f"studies beside it: {known or 'none'}"
+        raise StorageError("there is no study here", place=str(path), help=help_)
+    return read(path / DATABASE)
 
 
 def _facts(path: Path, snapshot: Snapshot) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def description(path: Path) -> dict[str, Any]:
     Raises:
         StorageError: There is no study, or it cannot be read.
     """
-    snapshot = read(path / DATABASE)
+    snapshot = _snapshot(path)
     header = snapshot.header
     sizes = {
         "database": sum(file.stat().st_size for file in path.glob(f"{DATABASE}*")),

@@ -184,7 +184,7 @@ def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
         case "md":
             result(finding.markdown())
         case _:
-            result(finding.text(columns=columns(_stdout())))
+            result(finding.text(columns=columns(_stdout()), has_more=is_verbose()))
             _tell_next(finding, files=files)
 
 

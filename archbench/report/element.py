@@ -77,7 +77,7 @@ class ReportTable:
             named = [
                 row if isinstance(row, str) else dict(zip(sides, row, strict=True)) for row in rows
             ]
-            shown = entries(named, width=width)
+            shown = entries(named, width=width) + "\n" * bool(self.notes)
         return "\n".join(filter(None, [shown, listed(self.notes, width=width)]))
 
     def html(self, caption: str = "") -> Markup:
@@ -173,7 +173,18 @@ class Code:
     text: str
 
 
-Part = str | ReportTable | Lines | FactList | Code
+@dataclass(frozen=True)
+class Series:
+    """Findings one after another, see ``one_after_another``."""
+
+    findings: Sequence[Sequence[Part]]
+
+    def parts(self) -> list[Part]:
+        """The parts of all of them."""
+        return [part for parts in self.findings for part in parts]
+
+
+Part = str | ReportTable | Lines | FactList | Code | Series
 """Something to tell; markup is for pages alone."""
 
 
@@ -182,9 +193,9 @@ def joined(parts: Iterable[Part], *, columns: int | None = None) -> str:
     return "\n\n".join(filter(None, (text_of(part, columns=columns) for part in parts)))
 
 
-def one_after_another(findings: Iterable[Iterable[Part]]) -> Code:
-    """Several findings in a terminal, further from one another than their parts are."""
-    return Code("\n\n\n".join(map(joined, findings)))
+def one_after_another(findings: Iterable[Iterable[Part]]) -> Series:
+    """Several findings, in a terminal further from one another than their parts are."""
+    return Series([list(parts) for parts in findings])
 
 
 def text_of(part: Part, *, columns: int | None = None) -> str:
@@ -200,6 +211,8 @@ def text_of(part: Part, *, columns: int | None = None) -> str:
             return beside(said, left=part.left, width=width)
         case Code():
             return part.text
+        case Series():
+            return "\n\n\n".join(joined(parts, columns=columns) for parts in part.findings)
         case Markup():
             return ""
     return filled(part, width=width)
@@ -216,6 +229,8 @@ def _on_page(part: Part, caption: str = "") -> Markup:
             return part
         case ReportTable():
             return part.html(caption)
+        case Series():
+            return page_of(part.parts())
         case Code():
             return html('<div class="code"><pre tabindex="0">{}</pre></div>\n', part.text)
         case FactList():

@@ -35,10 +35,11 @@ class Finding:
     next_step: str = ""
     page: Callable[[], Markup] = Markup
     plot: tuple[str, Callable[[], Figure | None]] = ("", lambda: None)  # kept beside its page
+    more: Sequence[Part] = ()  # of a terminal, for who asks for what is usually left out
 
-    def text(self, *, columns: int | None = None) -> str:
+    def text(self, *, columns: int | None = None, has_more: bool = False) -> str:
         """All of it, in 80 columns but for names, or in fewer where a terminal has no more."""
-        return joined(self.parts, columns=columns)
+        return joined([*self.parts, *(self.more if has_more else ())], columns=columns)
 
     def csv(self) -> str:
         """Its tables as comma-separated values, see ``archbench.report.plain``.

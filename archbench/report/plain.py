@@ -1,10 +1,10 @@
 """How is a finding told to other programs: its tables as CSV, all of it in Markdown?"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from archbench.errors import UsageError
-from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable
+from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, Series
 from archbench.report.html import Markup, one_line, visible
 from archbench.report.spreadsheet import spreadsheet
 
@@ -21,7 +21,7 @@ def csv(parts: Iterable[Part]) -> str:
     Raises:
         UsageError: There is none.
     """
-    tables = [part for part in parts if isinstance(part, ReportTable) and part.rows]
+    tables = [part for part in _single(parts) if isinstance(part, ReportTable) and part.rows]
     if not tables:
         raise UsageError("it prints no table", place="--format csv", help="leave out --format")
     written = [
@@ -29,6 +29,11 @@ def csv(parts: Iterable[Part]) -> str:
         for one in tables
     ]
     return "\n".join(text.decode().replace("\r\n", "\n") for text in written).rstrip("\n")
+
+
+def _single(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield from _single(part.parts()) if isinstance(part, Series) else (part,)
 
 
 def _plain(cell: object) -> object:
@@ -57,6 +62,8 @@ def _in_markdown(part: Part) -> str:
             )
         case Code():
             return _fenced(part.text)
+        case Series():
+            return markdown(part.parts())
         case Markup():
             return ""
     return escaped(part)

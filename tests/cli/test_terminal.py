@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.study import open_study
-from archbench.report.findings import front
+from archbench.report.element import ReportTable, one_after_another
+from archbench.report.finding import Finding
+from archbench.report.findings import front, profile
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 
@@ -17,22 +19,22 @@ RECORDED = Path(__file__).parents[2] / "results" / "quickstart-recorded"
 
 
 @pytest.fixture(scope="module")
-def told() -> front.Finding:
+def told() -> Finding:
     return front.finding(open_study(RECORDED))
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_study_fits_into_terminals_of_all_widths(told: front.Finding, columns: int) -> None:
+def test_a_study_fits_into_terminals_of_all_widths(told: Finding, columns: int) -> None:
     lines = told.text(columns=columns).split("\n")
     assert max(map(len, lines)) <= columns
 
 
-def test_no_word_is_cut_in_a_narrow_terminal(told: front.Finding) -> None:
+def test_no_word_is_cut_in_a_narrow_terminal(told: Finding) -> None:
     wide, narrow = (re.findall(r"\w+", told.text(columns=columns)) for columns in (None, 40))
     assert set(narrow) <= set(wide)
 
 
-def test_a_row_stands_by_itself_where_a_table_is_too_wide(told: front.Finding) -> None:
+def test_a_row_stands_by_itself_where_a_table_is_too_wide(told: Finding) -> None:
     text = told.text(columns=40)
     assert re.search(r"^trial +\d+\nlatency, ms +[\d.]+ \(", text, re.MULTILINE)
 
@@ -77,3 +79,15 @@ def test_the_format_json_is_that_of_the_flag(run: Run, study: Path) -> None:
 def test_what_prints_no_table_has_no_csv(run: Run, study: Path) -> None:
     ended = run("studies", "export", "mine", "--format", "csv")
     assert "--format csv: it prints no table; leave out --format" in ended.err
+
+
+def test_verbose_tells_what_is_usually_left_out() -> None:
+    entry = {"batch": 1, "device": "cpu", "details": {"forms": "plain 3", "deployment_error": 1e-6}}
+    finding = Finding({}, ["told"], more=[profile._forms(entry)])
+    assert finding.text() == "told"
+    assert finding.text(has_more=True).startswith("told\n\nbatch 1 on cpu: layers run plain 3")
+
+
+def test_tables_of_findings_one_after_another_come_as_csv() -> None:
+    several = [[ReportTable([{"n": "1,000"}], align="r")], [ReportTable([{"n": "2"}], align="r")]]
+    assert Finding({}, [one_after_another(several)]).csv() == "n\n1000\n\nn\n2"

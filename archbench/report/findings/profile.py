@@ -36,7 +36,20 @@ def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
         unavailable(document["unavailable"]),
         one_after_another(counts_of(model, is_alone=len(models) == 1) for model in models),
     ]
-    return Finding(document, parts, next_step)
+    forms = [told for model in models for entry in model["latency"] if (told := _forms(entry))]
+    return Finding(document, parts, next_step, more=[Lines(list(dict.fromkeys(forms)))])
+
+
+def _forms(entry: Mapping[str, Any]) -> str:
+    """How the layers run that were timed, where there was a choice."""
+    details = entry["details"]
+    if not details.get("forms"):
+        return ""
+    decided = "raced now" if details.get("forms_raced") else "as decided here before"
+    return (
+        f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']} ({decided}); "
+        f"the output differs from the trained form's by {details['deployment_error']:.1e}"
+    )
 
 
 def alone(model: Mapping[str, Any]) -> list[Part]:

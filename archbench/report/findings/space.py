@@ -7,7 +7,7 @@ from archbench.report.document import to_flow, to_yaml
 from archbench.report.element import Code, FactList, Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.number import percent
-from archbench.report.text import WIDTH, filled
+from archbench.report.text import WIDTH
 
 _MOST_DEAD = 20
 _ALIVE = "every value of every axis is in some feasible candidate"
@@ -16,10 +16,7 @@ _ALIVE = "every value of every axis is in some feasible candidate"
 def listing(document: Mapping[str, Any]) -> Finding:
     """Several spaces, each with its size and the question that it answers."""
     spaces = [
-        Code(
-            f"{space['space']}: {space['size']:,} candidates\n"
-            + filled(space["question"], first="  ", rest="  ")
-        )
+        Lines([f"{space['space']}: {space['size']:,} candidates", f"  {space['question']}"])
         for space in document["spaces"]
     ]
     return Finding(document, spaces, "archbench search quickstart")
