@@ -28,7 +28,7 @@ PALETTE = {
     "rule": "#d8dee4",
     "front": "#0072b2",
     "other": "#6e7781",
-    "limit": "#c4500a",
+    "limit": "#b54708",
     "reference": "#007a5a",
 }
 _DPI, _DPI_OF_A_PAGE = 144, 96  # dots an inch of images, which make most of a large page
