@@ -118,7 +118,8 @@ def side(resolution: Sequence[int]) -> str:
 
 def device_text(conditions: Mapping[str, Any]) -> str:
     """Where it ran: ``cpu x1`` or ``cuda``."""
-    threads = f" x{conditions['threads']}" if conditions["device"] == "cpu" else ""
+    is_gpu = conditions["device"].startswith("cuda")
+    threads = f" x{conditions['threads']}" if not is_gpu else ""
     return f"{conditions['device']}{threads}"
 
 

@@ -94,6 +94,7 @@ def prepare(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:
         "feasible_low": share.low,
         "feasible_high": share.high,
         "calibration": dict(target.constants) if target else None,
+        **_of_device(target),
         "proxy": {**facts, **proxy_document(proxy)},
         "plan": price.plan.document(),
         "trial_seconds": price.seconds,
@@ -357,6 +358,12 @@ def predictor(context: StudyContext) -> Predictor | None:
         return None
     context.say(f"{told} with a mean error of {100 * found.mean_error(specs):.1f} %")
     return found
+
+
+def _of_device(target: Target | None) -> dict[str, Any]:
+    """The environment of another device, where candidates are timed on one."""
+    is_remote = target is not None and target.conditions.is_remote
+    return {"timed_in": asdict(target.environment)} if target and is_remote else {}
 
 
 def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:

@@ -51,7 +51,7 @@ CELLS: Mapping[str, Mapping[str, Number | Word]] = {
 CONDITIONS = Fields(
     Conditions,
     {
-        "device": Word("cpu|cuda(:[0-9]+)?"),
+        "device": Word("[a-z][a-z0-9_-]{0,31}(:[0-9]+)?"),
         "backend": _NAME,
         "precision": _NAME,
         "batch": _SOME,
@@ -183,6 +183,7 @@ HEADER: Mapping[Any, Any] = {
     "conditions?": (CONDITIONS, NoneType),
     "proxy?": _PROXY,
     "environment?": Fields(Environment, _ENVIRONMENT),
+    "timed_in?": Fields(Environment, _ENVIRONMENT),
     "precisions?": [_NAME],
     "quantisation?": {"backend": str, "images": _SOME, "seed": _COUNT, "method": str},
     "other_runtimes?": [

@@ -24,6 +24,7 @@ DOCUMENT = {
     "clocks": {"governor": None, "current_mhz": [2596.1, 2596.1], "most_mhz": None, "boost": None},
     "load": 2.31,
     "gpu": None,
+    "board": None,
     "backends": [
         {"name": "eager", "device": "cpu", "precisions": ["fp32", "bf16"], "missing": ""},
         {

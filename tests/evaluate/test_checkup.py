@@ -19,6 +19,7 @@ QUIET: dict[str, Any] = {
     "activity": {"steal_share": 0.0, "throttled": 0, "busy": ()},
     "clocks": {"governor": "performance"},
     "gpu": {"memory_bytes": 2**34, "used_bytes": 2**20, "disturbance": "", "note": ""},
+    "board": {"disturbance": "", "note": ""},
     "disks": {"/here": 2**40},
     "study": None,
 }  # fmt: skip
@@ -84,6 +85,7 @@ def test_a_quiet_machine_needs_no_advice() -> None:
         ("gpu", {"disturbance": "another process on the GPU"}, "another process on the GPU"),
         ("gpu", {"note": "1 other process on the GPU"}, "1 other process"),
         ("gpu", {"used_bytes": 2**30}, "1.0 GiB of the GPU's memory are in use"),
+        ("board", {"disturbance": "its clock was capped"}, "the board: its clock was capped"),
         ("clocks", {"governor": "powersave"}, "the clock is governed by powersave"),
         ("disks", {"/here": 2**20}, "only 1 MiB are free in /here"),
         ("study", {"path": "x", "fault": "torn", "help": "y"}, "x: torn"),

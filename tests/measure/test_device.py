@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,14 @@ def test_an_agent_that_dies_within_a_round_is_a_lost_link_and_asked_again(
     taken = asked_again(time_passes, on_progress=lambda what, *_: told.append(what), pauses_s=(0,))
     assert taken > 0
     assert told == ["device board: the link was lost: it ended with 9; asking again"]
+
+
+def test_more_threads_than_cores_are_refused(board: known.Device) -> None:
+    with (
+        pytest.raises(UsageError, match=r"65 threads cannot be measured on \d+ cores"),
+        measuring(replace(HERE, threads=65)),
+    ):
+        pass
 
 
 def test_a_second_agent_waits_for_the_lock(board: known.Device) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archbench.errors import InexactError, StorageError
+from archbench.errors import InexactError, StorageError, UsageError
 from archbench.measure.device.known import device_named
 from archbench.measure.device.link import Link
 from archbench.measure.machine import Counters
@@ -154,8 +154,14 @@ def measuring_there(
         IncomparableError: The device is no longer as it was added.
         StorageError: Somebody else has been measuring there for all the patience.
     """
-    with device_named(conditions.device).linked() as link:
-        threads = conditions.threads
+    device, threads = device_named(conditions.device), conditions.threads
+    if threads > device.machine["cores"]:
+        raise UsageError(
+            f"{threads} threads cannot be measured on {device.machine['cores']} cores",
+            place=f"device {device.name}",
+            help="use fewer --threads",
+        )
+    with device.linked() as link:
         cores = _locked(link, threads, on_progress=on_progress, patience_s=patience_s)
         token = _SESSION.set(session := Session(link, threads=threads, cores=cores))
         try:

@@ -13,6 +13,7 @@ _NO_TEST = "Which differences can be trusted is not known: there was no time for
 def finding(document: Mapping[str, Any]) -> Finding:
     """A doctor document."""
     test, gpu, load = document["test"], document["gpu"], document["load"]
+    board = document["board"]
     cores, found, study = test["seat"]["cores"], test["resolution"], document["study"]
     facts = {
         **(_resolution(test, found) if found else {}),
@@ -30,6 +31,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
             gpu["disturbance"],
             gpu["note"],
         ),
+        "board": board and _joined(board["note"], board["disturbance"]),
         "constants": _constants(test),
         "disk": "; ".join(f"{_bytes(f)} free in {path}" for path, f in document["disks"].items()),
         "study": study and _study(study),
