@@ -17,14 +17,16 @@ from archbench.study.trial import TrialRecord
 
 _LEAST_S = 10.0  # in less no network is brought to a runtime and timed
 _BUDGET_S = 1.0  # each
+_SLOW_SHARE = 0.1  # of the time, for each runtime that takes long to take a network
 _MOST = 12  # members, so many as to tell whether their order holds
 
 
 def time_in_others(context: StudyContext) -> None:
     """Times the front in the other runtimes that are installed, and keeps it in the header.
 
-    The quick ones come first, until a tenth of the search's time is spent; a short search has no
-    time for it. Of designs in two precisions the one in floats is timed.
+    The quick ones come first, until a tenth of the search's time is spent; of that each other one
+    has a tenth at most. A short search has no time for it. Of designs in two precisions the one in
+    floats is timed.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop.
@@ -36,26 +38,32 @@ def time_in_others(context: StudyContext) -> None:
         return
     step = max(1.0, (len(members) - 1) / (_MOST - 1))
     chosen = [members[round(i * step)] for i in range(min(len(members), _MOST))]
-    found = []
-    for name in _others(target):
-        begin = context.clock()
-        found.append(_timed(context, target, chosen, backend=name, left_s=left_s))
+    found, slow_s = [], max(_LEAST_S, _SLOW_SHARE * left_s)
+    quick = _quick(target)
+    for name in _others(target, quick=quick):
+        begin, most_s = context.clock(), left_s if name in quick else min(left_s, slow_s)
+        found.append(_timed(context, target, chosen, backend=name, left_s=most_s))
         left_s -= context.clock() - begin
     if found:
         context.study.set_header(OTHER_RUNTIMES, found)
 
 
-def _others(target: Target) -> list[str]:
-    """The backends that are installed beside the target's, those that take a network soon first."""
+def _quick(target: Target) -> list[str]:
+    """The backends that take a network within seconds."""
     asked = target.conditions
-    soon = serving_backends(asked, precisions=[asked.precision])
+    return serving_backends(asked, precisions=[asked.precision])
+
+
+def _others(target: Target, *, quick: Sequence[str]) -> list[str]:
+    """The backends that are installed beside the target's, the quick ones first."""
+    asked = target.conditions
     later = sorted(
-        (name for name in RUNTIMES.values() if name not in soon),
+        (name for name in RUNTIMES.values() if name not in quick),
         key=lambda name: hasattr(BACKENDS.load(name), "COMPILES_ON"),
     )
     return [
         name
-        for name in (*soon, *later)
+        for name in (*quick, *later)
         if name != asked.backend
         and absence(name, device=asked.device) is None
         and can_compute(replace(asked, backend=name))

@@ -1,9 +1,13 @@
 """Whether the order of a front holds in another runtime, and how that is told."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from archbench.analysis.other_runtimes import in_other_runtimes
+from archbench.report.element import joined
+from archbench.report.findings import other_runtimes
+from archbench.study.measurement import Conditions
 from archbench.study.trial import TrialRecord
 from tests.study import example
 
@@ -37,3 +41,27 @@ def test_who_is_not_on_the_front_any_more_is_left_out() -> None:
     assert (set(first.latencies_ms), first.kendall_tau) == ({0}, None)
     assert (second.latencies_ms, second.reason) == ({}, "it is not there")
     assert in_other_runtimes({}, MEMBERS) == []
+
+
+def test_it_is_told_without_a_second_interval_and_the_rest_in_a_line(tmp_path: Path) -> None:
+    members = [
+        replace(example.trial(n, accuracy=0.5 + 0.1 * n), latency=one.latency)
+        for n, one in enumerate(MEMBERS)
+    ]
+    timed = entry({0: 3.0, 1: 2.0, 2: 2.01, 3: 5.0})
+    header = example.header() | {
+        "conditions": asdict(Conditions(resolution=(32, 32))),
+        "other_runtimes": [timed, {**entry({}, "it is slow"), "backend": "ncnn"}],
+    }
+    text = joined(other_runtimes.parts(example.study(tmp_path, members, header=header)))
+    assert text == (
+        "trial         eager, ms  openvino, ms\n"
+        "-----  ----------------  ------------\n"
+        "    0  1.00 (0.99–1.01)          3.00\n"
+        "    1  2.00 (1.98–2.02)          2.00\n"
+        "    2  2.01 (1.99–2.03)          2.01\n"
+        "    3  4.00 (3.96–4.04)          5.00\n"
+        "\n"
+        "openvino: trials 0 and 1, trials 0 and 2 change places (Kendall's tau 0.33)\n"
+        "not timed: ncnn (--json says why)"
+    )

@@ -18,7 +18,8 @@ def parts(study: StudyReader) -> list[Part]:
     timed = [one for one in found if one.latencies_ms]
     if not found:
         return []
-    return [_table(study, members, timed), Lines([_in_words(one) for one in found])]
+    told = [*(_in_words(one) for one in timed), _untimed(found)]
+    return [_table(study, members, timed) if timed else "", Lines(told)]
 
 
 def _table(
@@ -39,17 +40,27 @@ def _table(
 
 
 def _latency(found: InRuntime, trial: int) -> str:
+    """Without its interval, which would make the table wider than a terminal."""
     one = found.latencies_ms.get(trial)
-    return number.with_interval(one.value, one.low, one.high) if one else number.NOT_THERE
+    shown = number.with_interval(one.value, one.low, one.high) if one else number.NOT_THERE
+    return shown.partition(" (")[0]
 
 
 def _in_words(found: InRuntime) -> str:
     """For example ``eager: trials 3 and 5 change places (Kendall's tau 0.90)``."""
-    if not found.latencies_ms:
-        return f"{found.backend}: {found.reason}"
     named = [f"trials {one} and {other}" for one, other in found.swapped[:_SHOWN]]
     rest = len(found.swapped) - len(named)
     more = [f"{number.plural(rest, 'more pair')}"] if rest > 0 else []
-    told = f"{', '.join([*named, *more])} change places" if named else "the order is the same"
+    told = "no two designs change places beyond their intervals"
+    if named:
+        told = f"{', '.join([*named, *more])} change places"
+    elif found.kendall_tau == 1.0:
+        told = "the order is the same"
     tau = "" if found.kendall_tau is None else f" (Kendall's tau {found.kendall_tau:.2f})"
     return f"{found.backend}: {told}{tau}" + (f"; {found.reason}" if found.reason else "")
+
+
+def _untimed(found: Sequence[InRuntime]) -> str:
+    """Which runtimes have no latency; why, the JSON document says."""
+    names = [one.backend for one in found if not one.latencies_ms]
+    return f"not timed: {', '.join(names)} (--json says why)" if names else ""
