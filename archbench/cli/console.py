@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import click
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, StorageError
+from archbench.progress import what_and_unit
 from archbench.report.text import WIDTH, clean, filled
 
 if TYPE_CHECKING:
@@ -347,7 +348,7 @@ class Meter:
         if what != self._what:
             self._what, self._began, self._drawn = what, now, float("-inf")
             if not self._is_drawn and not self._is_silent:
-                note(what)
+                note(what_and_unit(what)[0])
         if self._is_drawn and now - self._drawn >= _REDRAW_S:
             self._drawn = now
             width = min(columns(sys.stderr) or WIDTH, WIDTH)
@@ -364,10 +365,11 @@ class Meter:
     def _line(self, done: int, total: int, seconds: float) -> str:
         from archbench.report.number import duration
 
-        text = self._what
+        text, unit = what_and_unit(self._what)
         if total:
             full = min(_BAR, _BAR * done // total)
             text += f"  [{'#' * full}{'.' * (_BAR - full)}]  {done:,} of {total:,}"
+            text += f" {unit}" if unit else ""
         if 0 < done < total and seconds > 2:
             text += f"  {duration(seconds / done * (total - done))} left"
         return text

@@ -219,7 +219,8 @@ class SearchProgress:
             elapsed = number.duration(self._clock() - self._began)
             if self.step is None:
                 return f"{self.stage}  {elapsed}"
-            return f"{self.step.text}  {self.step.done:,} of {self.step.total:,}  {elapsed}"
+            unit = f" {self.step.unit}" if self.step.unit else ""
+            return f"{self.step.text}  {self.step.done:,} of {self.step.total:,}{unit}  {elapsed}"
         name = self.prepared.name if self.prepared else ""
         done = f"{self.trials_done} of {self.trials} trials"
         what = "confirming the front" if self.is_confirming else done

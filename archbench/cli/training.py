@@ -113,7 +113,7 @@ def trained(spec: ArchSpec, progress: console.Meter | None, *, recipe: str, **ho
         spec,
         recipe=chosen,
         on_point=on_point,
-        on_progress=lambda done, total: progress("training, step", done, total),
+        on_progress=lambda done, total: progress("training, steps", done, total),
         on_note=progress.say,
         on_data=progress,
         **how,

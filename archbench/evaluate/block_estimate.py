@@ -109,7 +109,7 @@ class _Stock:
         needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
         missing = [piece for key, piece in needed.items() if key not in self.table.pieces]
         for start in range(0, len(missing), _TOGETHER):
-            self._tell("timing blocks", start, len(missing))
+            self._tell("timing blocks, blocks", start, len(missing))
             asked = missing[start : start + _TOGETHER]
             found = asked_again(partial(self._timed, asked), on_progress=self._tell)
             self._add(BlockTable(pieces=found))

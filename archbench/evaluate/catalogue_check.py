@@ -34,7 +34,7 @@ def rebuild(
     models = []
     for number, name in enumerate(names):
         if on_progress:
-            on_progress("building and counting networks", number, len(names))
+            on_progress("building and counting networks, networks", number, len(names))
         models.append(_counted(name, most_macs=most_macs))
     agrees = not any(model["faults"] for model in models)
     return {"schema": "archbench.models_check/1", "agrees": agrees, "models": models}

@@ -113,7 +113,7 @@ def tested(classifier: Classifier, pictures: RealImages, *, tell: Progress) -> d
     test, rights = pictures.test, 0
     number = min(len(test), _TESTED)
     for start in range(0, number, _EAGER_BATCH):
-        tell("testing on held-out images", start, number)
+        tell("testing on the held-out split, images", start, number)
         part = slice(start, min(start + _EAGER_BATCH, number))
         images = classifier.preparation.middle(test.images[part])
         logits = classifier.logits(classifier.preparation.normalised(images))

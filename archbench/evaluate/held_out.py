@@ -155,7 +155,7 @@ def held_out_result(
                 heapq.heappush(worst, (one.loss, next(order), one.image, image.clone()))
                 if len(worst) > WORST_SHOWN:
                     heapq.heappop(worst)
-            on_progress("testing, image", len(found), images.num_images)
+            on_progress("testing, images", len(found), images.num_images)
     finally:
         network.train(was_training)
     assert len(found) == images.num_images, "every image is tested once, whatever the processes"

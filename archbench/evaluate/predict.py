@@ -38,7 +38,7 @@ def predict(
     unreadable: list[dict[str, str]] = []
     read = pictures(files, preparation=classifier.preparation)
     while block := list(itertools.islice(read, _BATCH)):
-        tell("classifying pictures", len(found) + len(unreadable), len(files))
+        tell("classifying pictures, pictures", len(found) + len(unreadable), len(files))
         sound = [(path, pixels) for path, pixels in block if isinstance(pixels, Tensor)]
         unreadable += [
             {"file": shown(str(path)), "reason": reason}

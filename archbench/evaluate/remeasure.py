@@ -73,7 +73,7 @@ def measure_elsewhere(
     journal = _Journal(reader.path, conditions=conditions, environment_id=target.environment.id)
     for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
         if on_progress:
-            on_progress("timing networks again", done, len(here))
+            on_progress("timing networks again, networks", done, len(here))
         is_other = record.design is not None and "precision" not in said
         its = target.at("int8") if is_other else target
         measured = journal.kept.get(record.number)

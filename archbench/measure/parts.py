@@ -85,7 +85,7 @@ def time_parts(
             with _hooked(parts if what == "watched" else {}, enter, leave):
                 timings[what].append(bench.watch(forward))
         rounds += 1
-        bench.tell("timing parts", rounds, _MOST_ROUNDS)
+        bench.tell("timing parts, rounds", rounds, _MOST_ROUNDS)
     means_ms = bench.means_ms(timings)
     unit = constant_ms / means_ms["reference"]
     parts_ms = {name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()}

@@ -131,5 +131,5 @@ def _timed(
         if done % _CALIBRATE_EVERY == 0:
             for name, forward in known.items():
                 others[name].append(bench.repeated(forward))
-        bench.tell("timing copies of one network", done + 1, _MOST_ROUNDS)
+        bench.tell("timing copies of one network, rounds", done + 1, _MOST_ROUNDS)
     return list(copies.values()), others

@@ -52,7 +52,7 @@ def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) ->
         for taken, run in ((compared, reference), (timings, forward)):
             pass_s = bench.seconds(taken[-1]) if taken else 0.0
             taken.append(bench.repeated(run, pass_s=pass_s))
-        bench.tell(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
+        bench.tell(f"serving batch {conditions.batch}, passes", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     tails = [Quantity(unit="ms", value=quantile(walls, share)) for share in (0.5, 0.95, 0.99)]
     if len(walls) < _FOR_P99:

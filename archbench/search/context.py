@@ -21,7 +21,7 @@ from archbench.errors import ArchbenchError, ParkedError, Terminated
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target
 from archbench.measure.machine import capture_environment
-from archbench.progress import Progress
+from archbench.progress import Progress, what_and_unit
 from archbench.search import events, scheduler
 from archbench.search.jobs import TrainJob, checkpoint_path, environment_there, weights_path
 from archbench.search.machines import Machines
@@ -185,11 +185,12 @@ class Context:
         said: set[str] = set()
 
         def tell_progress(what: str, done: int, total: int) -> None:
-            if what not in said:
-                said.add(what)
-                self.say(what)
+            text, unit = what_and_unit(what)
+            if text not in said:
+                said.add(text)
+                self.say(text)
             if total:
-                self.tell(events.StepAdvanced(text=what, done=done, total=total))
+                self.tell(events.StepAdvanced(text=text, unit=unit, done=done, total=total))
 
         step = scheduler.Step(function, on_progress=self.progress or tell_progress, place=place)
         engine = self._engine or self._engine_of(self.workers)

@@ -17,9 +17,10 @@ class StageChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class StepAdvanced:
-    """How far a step beside the trials is: so much of a total is done; the text names the unit."""
+    """How far a step beside the trials is: so many units of a total are done."""
 
     text: str
+    unit: str  # what is counted, as ``rounds``; empty where the text says it
     done: int
     total: int
 

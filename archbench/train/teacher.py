@@ -177,7 +177,7 @@ def _train(
         width=network.widths[-1],
         device=device,
         checkpoint=unfinished,
-        on_progress=lambda done, total: tell("training the teacher, step", done, total),
+        on_progress=lambda done, total: tell("training the teacher, steps", done, total),
     )
     tensors, layout = network.eval().state_dict(), _PLAN.memory_format
     document = {

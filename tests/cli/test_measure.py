@@ -51,7 +51,7 @@ def test_all_trials_say_what_was_lost(study: Path) -> None:
 
 def test_what_was_timed_before_an_interruption_is_not_timed_again(study: Path) -> None:
     def stop(what: str, done: int, total: int) -> None:
-        if what == "timing networks again" and done == 1:
+        if what.startswith("timing networks again") and done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

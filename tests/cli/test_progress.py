@@ -259,7 +259,8 @@ def test_while_the_front_is_confirmed_the_time_goes_on(
 def test_a_step_that_takes_long_is_counted(progress: SearchProgress, clock: Clock) -> None:
     progress.update(events.StageChanged(text="taking calibration constants"))
     clock.now = 12.0
-    step = events.StepAdvanced(text="taking calibration constants", done=15, total=60)
+    text = "taking calibration constants"
+    step = events.StepAdvanced(text=text, unit="rounds", done=15, total=60)
     assert progress.update(step) == ""
-    told = "taking calibration constants  15 of 60  12 s"
+    told = "taking calibration constants  15 of 60 rounds  12 s"
     assert (progress.headline(), progress.share()) == (told, 0.25)

@@ -20,7 +20,7 @@ def test_a_teacher_is_trained_first_and_its_worth_is_told(
     words = arguments(folder, tmp_path / "out", "--epochs", "1", "--teacher", "convolutional")
     ended = run(*words)
     assert ended.code == 0
-    assert "training the teacher, step\n" in ended.err
+    assert "training the teacher\n" in ended.err
     assert "the convolutional teacher is right on " in ended.err
     kept = json.loads((tmp_path / "out" / "training.json").read_text())
     assert kept["recipe"]["teacher"] == "convolutional"

@@ -39,7 +39,7 @@ def test_every_image_is_predicted_once_and_counted() -> None:
     network = Brightness().train()
     result = held_out_result(network, images, on_progress=lambda *step: told.append(step))
     assert network.training
-    assert told == [("testing, image", done, 5) for done in (2, 4, 5)]
+    assert told == [("testing, images", done, 5) for done in (2, 4, 5)]
     found = result.document()
     assert (found["images"], found["right"], found["accuracy"]) == (5, 3, 0.6)
     assert found["class_mean"] == pytest.approx((1 / 2 + 2 / 3) / 2)

@@ -52,7 +52,7 @@ def test_constants_are_the_times_of_the_networks_and_are_kept(
 ) -> None:
     told: list[tuple[str, int, int]] = []
     first = take(on_progress=lambda *what: told.append(what))
-    assert told == [("taking calibration constants", done, 60) for done in range(1, 61)]
+    assert told == [("taking calibration constants, rounds", done, 60) for done in range(1, 61)]
     assert first.constants_ms == pytest.approx({"small": 2.0, "large": 12.0})
     assert first.note == ""
     passes = networks["small"].passes

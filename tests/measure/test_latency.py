@@ -95,7 +95,7 @@ def test_rounds_are_shared_interleaved_and_told(
     calibrated = bench(Ticking(clock, 2.0, name="c", log=log))
     networks = {name: Ticking(clock, 5.0, name=name, log=log) for name in "ab"}
     measure(networks, replace(calibrated, on_progress=lambda *what: told.append(what)))
-    assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
+    assert told == [("timing, rounds", done, 400) for done in range(1, LOOKS[0] + 1)]
     # A pass that is not timed leads each timed one.
     orders = re.findall("cc([ab]+)", "".join(log))[-20:]
     assert 5 <= orders.count("aabb") <= 15  # neither always runs behind the other

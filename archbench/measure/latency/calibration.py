@@ -248,7 +248,7 @@ def _taken(calibrators: Sequence[Calibrator], *, bench: Bench) -> Constants:
             relocate(placed.values(), draw=draw)
         for name, entry in placed.items():
             timings[name].append(bench.repeated(entry.forward))
-        bench.tell("taking calibration constants", done + 1, _ROUNDS)
+        bench.tell("taking calibration constants, rounds", done + 1, _ROUNDS)
     everything = [timing for taken in timings.values() for timing in taken]
     return Constants(
         constants_ms=bench.means_ms(timings), off_cpu_share=bench.off_cpu(everything) or 0.0

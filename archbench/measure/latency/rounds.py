@@ -261,7 +261,7 @@ def run_rounds(
                 return
         number += 1
         most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
-        bench.tell("timing", max(len(entry.timings) for entry in attempts), most)
+        bench.tell("timing, rounds", max(len(entry.timings) for entry in attempts), most)
         movable = [entry for entry in attempts if entry.placement_rounds and not entry.fault]
         stay = max((entry.placement_rounds for entry in movable), default=CALIBRATOR_ROUNDS)
         if number % stay == 0 and not all(entry.is_done for entry in attempts):
