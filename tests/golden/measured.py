@@ -59,7 +59,7 @@ TRAINED = (
 
 SERVED = (
     (r"(?<= )(\d)(?:  (?:[\d.,]+|–)){7}", r"\1  #"),
-    (r"images/s: batch \d+ is", "images/s: batch # is"),
+    (r"^toy serves [\d,]+ images/s at batch \d.*", "toy serves # images/s at batch #"),
     (r" ?p99: not available: fewer than 100 passes were made(?: \(batch [\d, ]+\))?", ""),
     (r" ?energy: not available: .*?(?= Other work|$)", ""),
     (r" ?Other work held the core for up to \d+% of the time\.", ""),
@@ -79,7 +79,10 @@ CONFIRMED = (
 TIMES = (
     (r"[-+]?\d[\d.]* \([-+]?[\d.]+–[\d.]+\)\*?", "# (#–#)"),
     (r"^\* taken on a disturbed machine$", ""),
-    (r" ?\d+ of these \d+ latencies are noisy, as other work disturbed the machine: [^.]*\.", ""),
+    (r" ?\d+ of \d+ latencies of the front (?:is|are) noisy because other work [^.]*\.", ""),
+    (r"\b[\d,]+ images/s", "# images/s"),
+    (r"takes about [\d.]+ ms by estimate", "takes about # ms by estimate"),
+    (r"estimates: \d+\.\d %", "estimates: # %"),
     (r" ?\d+ of \d+ latencies are (?:disturbed|incomplete): .*?(?:doctor says why\)|says why)", ""),
     (r"hypervolume [\d.]+", "hypervolume #"),
     (r"^(on the front of the search)", r"\1"),  # what follows may have been left out
@@ -87,15 +90,13 @@ TIMES = (
     (r", (?:disturbed|incomplete): .*", ""),
     (r"\b(?:stable|disturbed|incomplete)\b", "VERDICT"),
     (r"(# \(#–#\)  )[\d,]+(  VERDICT)", r"\1#\2"),
-    (r"layers run .* \((?:raced now|as decided here before)\)", "layers run FORMS"),
-    (r"form's by \d\.\de-\d\d", "form's by #"),
     (r"fastest [\d.]+ ms", "fastest # ms"),
-    (r"\d+\.\d % mean error", "# % mean error"),
     (r"^warning: .*", ""),
 )
 """Latencies, verdicts and what is said of a disturbed machine."""
 
 PARTS = (
+    (r"^toy: .* takes \d.* % of [\d.]+ ms; its slowest part is .*", "toy: PARTS"),
     (r"\b\d+\.\d\d  \d+\.\d %", "#  # %"),
     (r"(whole  )\d+\.\d\d", r"\1#"),
     (r"(  \d+\.\d)  \d+(?:  \d+ %  (?:compute|memory|\d+ operators))?", r"\1  #"),
@@ -109,15 +110,16 @@ PARTS = (
 )
 RATIOS = (
     (r"[\d.]+ % \([\d.]+ to [\d.]+ %\)", "# % (# to # %)"),
-    (r"^toy (?:is|cannot be) .*\bstored toy\b.*", "RESULT"),
-    (r"^each network lay in one place of memory.*", ""),
+    (r"^toy (?:is|ties|cannot be) .*\bstored toy\b.*", "RESULT"),
+    (r"^Each network was timed at one memory placement.*", ""),
 )
 TAUS = (
     (r"(?:-?\d\.\d\d \[-?\d\.\d\d, -?\d\.\d\d\]|(?<=  )–)(?=  |$)", "#"),
     (r"\d+\.\d (?:%|points)", "#"),
 )
 CHECKUP = (
-    (r"^(resolvable|disturbed by|clock|GPU)  .*", r"\1  #"),
+    (r"^(?:Right now only|Which differences) .*", "TRUSTED"),
+    (r"^(A/A test|disturbed by|clock|GPU)  .*", r"\1  #"),
     (r"^(?:false \"faster\"|copies)  .*", ""),
     (r"^cores  .*; load average [\d.]+", "cores  #; load average #"),
     (

@@ -95,7 +95,8 @@ def _transfer_text(transfer: Mapping[str, Any]) -> str:
     """Whether the front of the search stands on another device."""
     kept, left, joined = (len(transfer[key]) for key in ("kept", "left", "joined"))
     if not left and not joined:
-        return f"The front stands on this device: all its {number.plural(kept, 'design')} stay."
+        those = f"all its {kept} designs stay" if kept > 1 else "its design stays"
+        return f"The front stands on this device: {those}."
     changes = [f"{left} of {number.plural(kept + left, 'design')} leave it"] if left else []
     changes += [f"{number.plural(joined, 'other')} join it"] if joined else []
     return f"The front changes on this device: {', and '.join(changes)}."
