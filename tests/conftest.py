@@ -10,6 +10,8 @@ from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch when a test first imports it
 
+os.environ.pop("CI", None)  # with which no terminal is drawn in
+
 # A shell has what it runs in the background ignore Ctrl-C, which children would take over.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -163,7 +163,14 @@ def redraw(text: str) -> None:
 
 def warn(text: str) -> None:
     """Write a warning to stderr; it says what to do."""
-    _to_stderr(f"{_coloured('warning:', '33')} {clean(text)}")
+    told = _wrapped(f"warning: {clean(text)}").removeprefix("warning:")
+    _to_stderr(f"{_coloured('warning:', '33')}{told}")
+
+
+def _wrapped(line: str) -> str:
+    """A line that a terminal would cut within a word, broken between words."""
+    width = min(columns(sys.stderr) or 0, WIDTH)
+    return filled(line, rest="  ", width=width) if width and len(line) > width else line
 
 
 def next_step(text: str) -> None:
@@ -360,7 +367,7 @@ class Meter:
             redraw("")
             self._drawn = float("-inf")
         if not self._is_silent:
-            note(text)
+            note("\n".join(map(_wrapped, text.split("\n"))))
 
     def _line(self, done: int, total: int, seconds: float) -> str:
         from archbench.report.number import duration

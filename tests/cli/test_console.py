@@ -88,3 +88,24 @@ def test_a_dumb_terminal_gets_plain_lines(
     with redirect_stderr(terminal), console.Meter() as told:
         told("training", 0, 100)
     assert terminal.getvalue() == "training\n"
+
+
+def test_a_terminal_breaks_warnings_and_notes_between_words(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    with redirect_stderr(terminal), console.Meter() as told:
+        console.warn("sentence " * 8)
+        told.say("sentence " * 8)
+    lines = terminal.getvalue().replace("\r\x1b[K", "").splitlines()
+    assert {"sentence"} >= {word for line in lines for word in line.split()} - {
+        "\x1b[33mwarning:\x1b[0m"
+    }
+    assert max(map(len, lines)) <= 40 + len("\x1b[33m\x1b[0m")
+
+
+def test_in_continuous_integration_nothing_is_redrawn(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert not console.is_terminal(terminal)
