@@ -133,7 +133,9 @@ def test_damaged_or_lost_weights_are_named_trained_again_and_tested(
     found = {record.number: record.test_accuracy for record in study.trials()}
     assert found[member.number] == member.test_accuracy is not None
     (told,) = [happened.text for happened in heard if isinstance(happened, events.Warned)]
-    why = "there is no such file" if is_lost else "damaged: the weights are not those of its sha256"
+    why = "damaged: the weights are not those of its sha256"
+    if is_lost:
+        why = "cannot read: No such file or directory"
     told_why = f"trial {member.number}: {file}: {why}; the trial is trained again with seed 0"
     assert told == told_why
 
