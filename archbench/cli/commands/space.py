@@ -47,7 +47,7 @@ def init(base: str) -> None:
     from archbench.space.template import template
 
     typed = command_line("archbench", "space", "init", "--base", base)
-    step = f"keep it and make it yours: {typed} > my_space.yaml"
+    step = f"{typed} > my_space.yaml"
     document = {"schema": SCHEMA, "base": base, "text": template(base)}
     console.tell(findings.written(document, next_step=step))
 
@@ -74,7 +74,7 @@ def show(space: str, *, as_yaml: bool, overrides: tuple[str, ...]) -> None:
     found = SearchSpace.load(space, overrides=overrides)
     if as_yaml:
         typed = command_line("archbench", "space", "show", space, "--yaml")
-        step = f"keep it and make it yours: {typed} > my_{found.name}.yaml"
+        step = f"{typed} > my_{found.name}.yaml"
         console.tell(findings.written({**_facts(found), "text": found.text}, next_step=step))
         return
     axes = [
