@@ -345,6 +345,8 @@ class Channel:
 
 def main() -> None:
     """Answers one request after another; what fails is answered with why."""
+    if hasattr(os, "sched_setaffinity"):  # who started it may be pinned
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
     channel, agent = Channel(), Agent(limit=int(sys.argv[1]))
     channel.give(agent.hello())
     while True:

@@ -31,6 +31,10 @@ _FOLDER = '"${HOME:-/tmp}/.archbench"'
 _SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 _ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 _MATTERS = ("cpu", "cores", "python", "packages")  # what its numbers depend on
+_MEMORY = ":".join(  # as `archbench.memory` holds it; a C library without these leaves it alone
+    f"glibc.malloc.{setting}"
+    for setting in ("hugetlb=1", f"mmap_threshold={2**30}", f"trim_threshold={2**31 - 1}")
+)
 _OF_HERE = ("archbench", "torch")  # what makes artifacts
 
 
@@ -210,8 +214,9 @@ def _version() -> str:
 
 
 def _start(python: str, *, limit_bytes: int) -> str:
-    """The line that puts the agent in the place of the shell."""
-    return f"exec {shlex.quote(python)} {_FOLDER}/agent.py {limit_bytes}"
+    """The line that puts the agent in the place of the shell, its memory as it is held here."""
+    agent = f"{shlex.quote(python)} {_FOLDER}/agent.py {limit_bytes}"
+    return f"export GLIBC_TUNABLES={_MEMORY}; exec {agent}"
 
 
 def _shell(address: str) -> list[str]:
