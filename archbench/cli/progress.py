@@ -205,7 +205,7 @@ class SearchProgress:
             f"worker {worker}  trial {running.trial}  {running.doing}"
             f"  ({number.duration(self._clock() - running.since)})"
             for worker, running in sorted(self.workers.items())
-        ] or [self.stage]
+        ] or [self._step_text()]
         if not self.front:
             return [*shown, "", f"no front yet: {self.no_front_reason()}"]
         rest = len(self.front) - ROWS
@@ -216,18 +216,16 @@ class SearchProgress:
     def headline(self) -> str:
         """Where the search stands, in one line: what is done, what is left in all, until when."""
         if self.prepared is None and not self.is_confirming:
-            elapsed = number.duration(self._clock() - self._began)
-            if self.step is None:
-                return f"{self.stage}  {elapsed}"
-            unit = f" {self.step.unit}" if self.step.unit else ""
-            return f"{self.step.text}  {self.step.done:,} of {self.step.total:,}{unit}  {elapsed}"
+            return f"{self._step_text()}  {number.duration(self._clock() - self._began)}"
         name = self.prepared.name if self.prepared else ""
         done = f"{self.trials_done} of {self.trials} trials"
         what = "confirming the front" if self.is_confirming else done
         left = self._ends - self._clock()
         until = f"{self._now() + timedelta(seconds=left):%H:%M}"
         most = "at most " if self.is_confirming else ""
-        told = f"{most}{number.duration(left)} left, until {until}" if left > 0 else "almost done"
+        told = f"{most}{number.duration(left)} left, until {until}"
+        if left <= 0:
+            told = "it takes longer than was expected"
         return "  ".join(filter(None, [name, what, told]))
 
     def share(self) -> float:
@@ -236,6 +234,13 @@ class SearchProgress:
             return self.step.done / self.step.total if self.step else 0.0
         now = self._clock()
         return (now - self._worked) / max(now - self._worked, self._ends - self._worked, 1e-9)
+
+    def _step_text(self) -> str:
+        """What is done beside the trials, and how far it is."""
+        if self.step is None:
+            return self.stage
+        unit = f" {self.step.unit}" if self.step.unit else ""
+        return f"{self.step.text}  {self.step.done:,} of {self.step.total:,}{unit}"
 
     def _doing(self, trial: int, doing: str) -> None:
         for worker, running in self.workers.items():

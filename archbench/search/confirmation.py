@@ -17,6 +17,7 @@ from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.study_header import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import SpecError
+from archbench.evaluate.target import SEARCH_BUDGET_S
 from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
@@ -42,6 +43,7 @@ REPEATS_TAKEN_OVER = "repeat_seconds"
 
 _REFERENCES = ("levit_128s", "levit_256", "cvt_13")  # published, timed beside the candidates
 _SECONDS_EACH = 120.0
+_START_S = 10.0  # that a fresh process takes until it times
 
 
 def confirm(
@@ -115,10 +117,11 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
         return
     repeats = Repeats(context, budget_s=budget_s)
     number, left_s = len(_doubt(context).uncertain()), max(0.0, budget_s - repeats.spent_s)
+    timing_s = _START_S + 2 * SEARCH_BUDGET_S * number if context.target and number else 0.0
     started = events.ConfirmationStarted(
         in_doubt=number,
         training_seconds=left_s / context.workers if number else 0.0,
-        remaining_seconds=repeats.remaining_seconds if is_wanted else 0.0,
+        remaining_seconds=repeats.remaining_seconds + timing_s if is_wanted else 0.0,
     )
     context.tell(started)
     timed = _time(context, is_first=True) if is_wanted else frozenset()

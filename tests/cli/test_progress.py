@@ -253,7 +253,8 @@ def test_while_the_front_is_confirmed_the_time_goes_on(
     headline = "quickstart  confirming the front  at most 1 min 30 s left, until 12:01"
     assert (progress.headline(), progress.share()) == (headline, 0.75)
     clock.now = 400.0
-    assert progress.headline() == "quickstart  confirming the front  almost done"
+    told = "quickstart  confirming the front  it takes longer than was expected"
+    assert progress.headline() == told
 
 
 def test_a_step_that_takes_long_is_counted(progress: SearchProgress, clock: Clock) -> None:
