@@ -114,6 +114,9 @@ def _judgement(found: StudyComparison) -> list[str]:
         told.append(f"of one box their fronts dominate: {', '.join(shares)} (hypervolume)")
     for name in found.names:
         own = [one for one in found.members if one.study == name]
+        if not own:
+            told.append(f"{name} has no front")
+            continue
         beaten = [one for one in own if one.beaten_by]
         sure = sum(one.surely for one in beaten)
         more = f", {sure} of them beyond the 95 % intervals" if beaten else ""
