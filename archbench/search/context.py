@@ -118,6 +118,7 @@ class Context:
     interruption: Interruption = field(default_factory=Interruption)
     workers: int = 1
     device: str = "cpu"  # on which workers train
+    _most: int = 1
     _engine: Engine | None = None
     _block: ExitStack = field(default_factory=ExitStack)
 
@@ -147,7 +148,8 @@ class Context:
 
     def start(self, workers: int, *, device: str) -> None:
         """Starts so many workers, which train on a kind of device, unless that many are there."""
-        self.workers, self.device = workers, device
+        self.workers = self._most = workers
+        self.device = device
         engine = self._engine_of(workers)
         if self.machines.is_cluster:
             self.workers = engine.workers
@@ -243,10 +245,11 @@ class Context:
         return True
 
     def _engine_of(self, workers: int) -> Engine:
-        is_wanted = self.machines.is_cluster or (self._engine and self._engine.workers == workers)
-        if self._engine is None or not is_wanted:
+        is_cluster = self.machines.is_cluster  # which says by itself how many workers it has now
+        if self._engine is None or not (is_cluster or self._engine.workers == workers):
             self.stop()
-            self._engine = (self.make_engine or self._start)(workers)
+            number = self._most if is_cluster else workers
+            self._engine = (self.make_engine or self._start)(number)
         return self._engine
 
     def _start(self, workers: int) -> Engine:
