@@ -227,7 +227,6 @@ def rivals(bench: Bench) -> None:
 def disk_full(bench: Bench) -> None:
     with _small_disk(bench.folder / "disk") as disk:
         oracle = Oracle()
-        shutil.copy(bench.folder / "tiny.yaml", disk.parent / "tiny.yaml")
         Search(disk, oracle, trials=1).end()
         for _ in range(bench.times):
             search = Search(disk, oracle, trials=10_000, resume=True)
