@@ -80,6 +80,7 @@ TIMES = (
     (r"[-+]?\d[\d.]* \([-+]?[\d.]+–[\d.]+\)\*?", "# (#–#)"),
     (r"^\* taken on a disturbed machine$", ""),
     (r" ?\d+ of \d+ latencies of the front (?:is|are) noisy because other work [^.]*\.", ""),
+    (r" ?\btoy, batch \d: (?:disturbed|incomplete): .*", ""),
     (r"\b[\d,]+ images/s", "# images/s"),
     (r"takes about [\d.]+ ms by estimate", "takes about # ms by estimate"),
     (r"estimates: \d+\.\d %", "estimates: # %"),
