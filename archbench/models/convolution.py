@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from archbench.models import arithmetic
 from archbench.models.arithmetic import Work, total
+from archbench.models.depthwise import convolved
 from archbench.models.folding import fold_norm
 from archbench.models.layer import activation
 from archbench.models.part import Grid
@@ -78,28 +78,13 @@ class ConvNorm(nn.Module):
             self.norm = MapLayerNorm(spec.outputs, eps=spec.epsilon)
         else:
             self.norm = norms[spec.norm](spec.outputs)
-        self.is_slow_in_bf16 = spec.groups > 1 and (spec.stride > 1 or spec.kernel > 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(convolved(self.conv, x, is_slow_in_bf16=self.is_slow_in_bf16))
+        return self.norm(convolved(self.conv, x))
 
     def deployed(self) -> nn.Module:
         """One convolution that computes the same in evaluation; itself without a batch norm."""
         return fold_norm(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
-
-
-def convolved(conv: nn.Module, x: Tensor, *, is_slow_in_bf16: bool) -> Tensor:
-    """What a convolution gives, on a CPU in fp32 where its backward pass is slow in bf16.
-
-    That of a depthwise one takes 15 to 60 times as long in bf16 where it has a stride, and 2 to 3
-    times with a kernel of 5 or more.
-    """
-    if is_slow_in_bf16 and x.is_cpu and torch.is_autocast_enabled("cpu"):
-        with torch.autocast("cpu", enabled=False):
-            found: Tensor = conv(x.float())
-    else:
-        found = conv(x)
-    return found
 
 
 class MapLayerNorm(nn.LayerNorm):

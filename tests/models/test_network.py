@@ -12,7 +12,6 @@ from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, build, count, deploy, deployment_error, fold, proxy
 from archbench.models.attention import AttentionBias, CachedBias
 from archbench.models.catalogue import published
-from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
@@ -157,19 +156,6 @@ def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:
     assert ArchSpec.from_document(turned).digest == spec.digest
     turned["stages"][0]["block"] |= {"mlp_ratio": 2}
     assert ArchSpec.from_document(turned).digest != spec.digest
-
-
-@pytest.mark.parametrize("form", [{"kernel": 3, "stride": 2}, {"kernel": 5}])
-def test_a_convolution_slow_in_bf16_stays_in_fp32_under_autocast_on_a_cpu(
-    form: dict[str, int],
-) -> None:
-    slow = ConvNorm(Convolution(8, 8, groups=8, **form))
-    quick = ConvNorm(Convolution(8, 8, kernel=3, groups=8))
-    x = torch.randn(2, 8, 6, 6)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert slow(x.bfloat16()).dtype == torch.float32
-        assert quick(x).dtype == torch.bfloat16
-        torch.testing.assert_close(slow(x), slow(x.float()))
 
 
 def test_quick_gelu_is_x_times_the_sigmoid_of_1_702_x() -> None:

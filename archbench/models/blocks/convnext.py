@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, mlp, norm, total
 from archbench.models.channels import Channels
-from archbench.models.convolution import Convolution, convolved
+from archbench.models.convolution import Convolution
+from archbench.models.depthwise import convolved
 from archbench.models.layer import (
     DropPath,
     LayerScale,
@@ -72,7 +73,6 @@ class ConvNextBlock(nn.Module):
         super().__init__()
         dim, kernel = site.dim, spec.kernel
         self.conv = nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim)
-        self.is_slow_in_bf16 = kernel > 3
         self.norm = nn.LayerNorm(dim, eps=spec.epsilon)
         mlp = mlp_layers(dim, site.hidden(spec.mlp_ratio), active=spec.activation)
         self.mlp = scaled(mlp, dim, initial=spec.layer_scale)
@@ -80,7 +80,7 @@ class ConvNextBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         def residual(image: Tensor) -> Tensor:
-            y = convolved(self.conv, image, is_slow_in_bf16=self.is_slow_in_bf16)
+            y = convolved(self.conv, image)
             y = self.mlp(self.norm(map_tokens(y)))  # (B, N, C)
             return image + token_map(self.drop_path(y), grid)
 
