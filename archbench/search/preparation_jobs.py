@@ -9,7 +9,13 @@ from typing import Any
 from archbench.data.look import Look, look_at
 from archbench.evaluate.ancestor import Ancestor, find_ancestor
 from archbench.evaluate.foreign import Foreign, noise, planned_network
-from archbench.evaluate.price import Price, image_seconds, most_macs_per_second, price
+from archbench.evaluate.price import (
+    PLAN_BUDGET_S,
+    Price,
+    image_seconds,
+    most_macs_per_second,
+    price,
+)
 from archbench.evaluate.proxy import Proxy, describe, open_data, teacher_in_words
 from archbench.evaluate.runtime_choice import time_backend
 from archbench.evaluate.target import Target, calibrated
@@ -159,7 +165,7 @@ def price_trial(
     proxy: Proxy,
     latency_seconds: float = 0.0,
     plan: Plan | None = None,
-    plan_budget_s: float = 4.0,
+    plan_budget_s: float = PLAN_BUDGET_S,
     int8: Conditions | None = None,
 ) -> Price:
     """What a trial costs on average, of which a timing takes ``latency_seconds``.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate.price import Price
+from archbench.evaluate.price import PLAN_BUDGET_S, Price
 from archbench.evaluate.proxy import Proxy
 from archbench.progress import Progress
 from archbench.search import events
@@ -214,7 +214,11 @@ class PlannedStudy(Jobs):
             )
 
     def priced(
-        self, specs: Sequence[Mapping[str, Any]], *, proxy: Proxy, plan_budget_s: float = 4.0
+        self,
+        specs: Sequence[Mapping[str, Any]],
+        *,
+        proxy: Proxy,
+        plan_budget_s: float = PLAN_BUDGET_S,
     ) -> Price:
         """How steps are computed and what one training takes, tried on some networks."""
         self.progress("estimating the time of a training", 0, 1)
