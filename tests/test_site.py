@@ -47,12 +47,10 @@ def test_man_pages_are_written_for_every_command(tmp_path: Path) -> None:
 
 
 SOON = {
-    "search": "--trials 6 --time 2m --set proxy.rungs=[4] --set proxy.resolution=32 "
-    "--set proxy.images=90 --set search.confirm=false --set baselines=[] --set search.workers=1 "
-    "--backend eager --set search.audit=0",
+    "search": "--trials 3 --backend eager --set proxy.rungs=[4] --set proxy.resolution=32 "
+    "--set proxy.images=80 --set proxy.batch=8 --set search.confirm=false --set baselines=[]",
     "train": "--epochs 2 --workers 0 --batch 16 --set recipe.warmup_epochs=1",
 }
-
 SHOWN = ["search", "search", "pick", "train", "export", "predict"]
 
 
