@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.cli import console
 from archbench.command_line import command_line
 from archbench.errors import MissingError, SpecError, StorageError, UsageError
+from archbench.study.study_folder import DATABASE
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -131,10 +132,14 @@ def is_network(text: str) -> bool:
 
 
 def study_path(text: str, *, results: Path) -> Path:
-    """The folder that a person means by a study: a path, or a name among the results."""
-    path = Path(text)
-    is_name = len(path.parts) == 1 and not path.is_dir() and path.suffix != ".db"
-    return results / path if is_name else path
+    """The folder that a person means by a study: a path, or a name among the results.
+
+    A name may be that of a folder here, of photos for instance, that holds no study.
+    """
+    path, among = Path(text), results / text
+    if len(path.parts) > 1 or path.suffix == ".db" or (path / DATABASE).is_file():
+        return path
+    return path if path.is_dir() and not among.is_dir() else among
 
 
 def trial_place(text: str, *, results: Path) -> tuple[Path, int] | None:

@@ -33,6 +33,15 @@ def test_the_spec_is_written_and_is_the_network(run: Run, study: Path, tmp_path:
     assert document["runner_up"] is None or 0 <= document["runner_up"]["as_good"] <= 1
 
 
+def test_a_folder_of_photos_does_not_hide_the_study_of_its_name(
+    run: Run, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / study.name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    ended = run("pick", study.name, "--knee", "--json")
+    assert json.loads(ended.out)["study"] == study.name
+
+
 def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: Path) -> None:
     with Store.open(study / "study.db") as store:
         header = store.header()
