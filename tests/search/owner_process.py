@@ -44,7 +44,7 @@ class Owner:
             line = self.process.stdout.readline()
             assert line, f"ended early: {self.end()}"
             self.events.append(line.strip())
-            heard += line.split()[0] == name
+            heard += line.split()[:1] == [name]  # a library may print an empty line
 
     def workers(self) -> list[int]:
         """Process ids of its children."""
