@@ -1,4 +1,4 @@
-"""What a person reaches without archbench: one of timm's networks, from scratch, in forty lines.
+"""What a person reaches without archbench: one of timm's networks, from scratch, in fifty lines.
 
 python benchmarks/photos/plain_timm.py NETWORK FOLDER --resolution 64 --cpu-seconds 2400
 """
@@ -31,7 +31,7 @@ train = ImageFolder(f"{given.folder}/train", augmented)
 test = DataLoader(ImageFolder(f"{given.folder}/test", plain), batch_size=250)
 images = DataLoader(train, batch_size=128, shuffle=True, drop_last=True)
 mixup = Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, prob=0.5, num_classes=len(train.classes))
-kwargs = {"distillation": False} if given.network.startswith("levit") else {}
+kwargs = {"img_size": given.resolution} if given.network.startswith("levit") else {}
 network = timm.create_model(given.network, num_classes=len(train.classes), **kwargs)
 optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
 loss_of, epochs = SoftTargetCrossEntropy(), 0
