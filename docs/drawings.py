@@ -59,7 +59,7 @@ def confidence(study: archbench.StudyReader) -> str:
         ends = (x(one.latency_low_ms), x(one.latency_high_ms))
         parts.append(_line(a, low, a, high, "bar") + _line(ends[0], b, ends[1], b, "bar"))
         parts.append(_dot(a, b, "front"))
-        parts.append(_text(a + 6, low + 4, f"{100 * one.on_front:.0f} %", ""))
+        parts.append(_text(a + 6, low + 4, f"{100 * one.front_probability:.0f} %", ""))
     return _picture(
         "The members of the front, with intervals that overlap and their probabilities.",
         _axes(x, y, (0.55, 0.6, 0.65, 0.7), (0.7, 0.75, 0.8)),

@@ -59,7 +59,7 @@ def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
     needed = re.search(r"about (\d+) would", told)
     assert 250 < int(needed[1]) < 310  # its last digit differs from machine to machine
     assert told.replace(needed[1], "N") == (
-        "the space has 40 candidates, too few for a sample of them to settle it (about N would): "
+        "the space has 40 candidates, too few to decide from a sample of them (about N would): "
         "train longer: --set 'proxy.rungs=[8, 16]'; or count several seeds together "
         "(--set proxy.seeds=3); or train all of them instead of ranking them"
     )

@@ -62,7 +62,7 @@ def test_a_backend_that_is_none_is_refused_before_anything_is_done(tmp_path: Pat
     text = tiny.space_text("folder:nowhere", objectives=TIMED) + "target: {backend: egaer}"
     with pytest.raises(UsageError, match="unknown backend 'egaer'; did you mean eager") as raised:
         search(SearchSpace(text, source="toy.yaml"), results=tmp_path)
-    assert raised.value.place == "target.backend"
+    assert raised.value.place == "toy.yaml:21:19"
 
 
 def test_a_study_goes_on_in_the_backend_that_it_settled_on(tmp_path: Path) -> None:

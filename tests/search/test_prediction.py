@@ -82,7 +82,7 @@ def test_a_table_of_the_space_tells_latencies(
     assert text.startswith(
         "timed blocks predict the latency of 100 % of the candidates with a mean"
     )
-    assert text.endswith(", to 17.3 %")  # 18.8 where 3 is told by the others, 15.9 where 4 is
+    assert text.endswith(" error of 17.3 %")  # 18.8 where 3 is told by the others, 15.9 where 4 is
 
 
 def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(

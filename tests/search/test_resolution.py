@@ -113,7 +113,7 @@ def test_candidates_of_all_resolutions_are_priced(heard: list[events.Event]) -> 
     (prepared,) = (event for event in heard if isinstance(event, events.Prepared))
     assert prepared.size == 3 * 216
     assert prepared.trial_seconds > 0
-    assert "from 3 candidates of different sizes" in prepared.tried
+    assert "estimated from 3 sample candidates" in prepared.tried
 
 
 def test_another_study_takes_what_was_trained_alike(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.cache_folder import cache_folder
+from archbench.command_line import command_line
 from archbench.digest import sha256_of_file
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError, unknown_name
 from archbench.measure.device.link import Link
@@ -93,8 +94,8 @@ class Device:
             raise IncomparableError(
                 f"the device is no longer as it was added: {'; '.join(changes)}",
                 place=f"device {self.name}",
-                help=f"archbench device add {self.name} {shlex.quote(self.address)} takes it as it "
-                "is now; its numbers begin anew where they would differ",
+                help=f"{_added(self.name, self.address)} takes it as it is now; its numbers begin "
+                "anew where they would differ",
             )
 
 
@@ -115,7 +116,7 @@ def known() -> dict[str, Device]:
             raise StorageError(
                 f"it is not what is kept of a device: {error}",
                 place=str(path),
-                help=f"remove the file, and run archbench device add {path.stem} again",
+                help=f"remove the file, and run {_added(path.stem, 'ADDRESS')} again",
             ) from error
     return found
 
@@ -213,9 +214,13 @@ def _version() -> str:
     return sha256_of_file(_AGENT)[:12]
 
 
+def _added(name: str, address: str) -> str:
+    return command_line("archbench", "device", "add", name, address)
+
+
 def _start(python: str, *, limit_bytes: int) -> str:
     """The line that puts the agent in the place of the shell, its memory as it is held here."""
-    agent = f"{shlex.quote(python)} {_FOLDER}/agent.py {limit_bytes}"
+    agent = f"{command_line(python)} {_FOLDER}/agent.py {limit_bytes}"
     return f"export GLIBC_TUNABLES={_MEMORY}; exec {agent}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from archbench.command_line import command_line
 from archbench.report.element import FactList, Lines, ReportTable
 from archbench.report.finding import Finding
 
@@ -18,7 +19,7 @@ def added(document: Mapping[str, Any]) -> Finding:
         "Python": device["python"],
         "runtimes": _runtimes(device),
     }
-    step = f"archbench profile levit_128s --device {device['name']}"
+    step = command_line("archbench", "profile", "levit_128s", "--device", device["name"])
     return Finding(document, [f"added {device['name']}", FactList(facts)], step)
 
 
@@ -36,7 +37,7 @@ def listing(document: Mapping[str, Any]) -> Finding:
     none = "no other device is known"
     step = "archbench device add pi ssh:pi@raspberrypi"
     if rows:
-        step = f"archbench doctor --device {rows[0]['device']}"
+        step = command_line("archbench", "doctor", "--device", rows[0]["device"])
     return Finding(document, [ReportTable(rows, align="llll") if rows else Lines([none])], step)
 
 

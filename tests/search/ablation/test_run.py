@@ -186,7 +186,7 @@ def test_training_that_diverges_is_told_and_not_repeated(data: str, tmp_path: Pa
 
 
 def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="there is no study here to resume"):
+    with pytest.raises(StorageError, match="there is no ablation here"):
         ablate(name="none", results=tmp_path, resume=True)
     with pytest.raises(UsageError, match="which ablation is to be resumed; say --name NAME"):
         ablate(results=tmp_path, resume=True)
