@@ -7,7 +7,7 @@ from tests.cli.conftest import Run
 from tests.search.ablation.toy import record
 
 TEXT = """\
-1 of 2 changes make a significant difference in accuracy with 3 seeds.
+Significant differences in accuracy: 1 of 2 changes, with 3 seeds.
 position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters.
 
 change   params    MACs             latency, ms     accuracy, points

@@ -50,7 +50,7 @@ ABLATION = (
     "no difference seen with 3 seeds",
     "stages[0].position: needs attention",
     "every training failed; seed 0 failed (nan): the loss became nan",
-    "1 of 2 changes make a significant difference in accuracy with 3 seeds.",
+    "Significant differences in accuracy: 1 of 2 changes, with 3 seeds.",
     "position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters.",
     "archbench ablate toy.yaml --axes position=bias,none",
     "Student's t.",

@@ -24,7 +24,7 @@ def test_recorded_study_of_an_older_archbench_is_read_and_does_not_go_on(tmp_pat
     shutil.copy(_OF_0_1, path)
     kept = read(path).trials
     assert len(open_study(path).front_records()) == 5
-    with pytest.raises(StorageError, match="as archbench 0[.]1 did not"), Ledger.open(path):
+    with pytest.raises(StorageError, match=r"as archbench 0\.1 did not"), Ledger.open(path):
         pass
     assert read(path).trials == kept
 

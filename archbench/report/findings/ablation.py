@@ -138,7 +138,7 @@ def _verdict(found: AblationRecord) -> str:
     seen = [f for f in known.values() if (d := f.accuracy_difference) and d.is_seen]
     largest = [f"{form.name}: {sentence(form, base=found.base)}." for form in _largest(found)]
     changes, seeds = number.plural(len(known), "change"), number.plural(found.num_seeds, "seed")
-    told = f"{len(seen)} of {changes} make a significant difference in accuracy with {seeds}."
+    told = f"Significant differences in accuracy: {len(seen)} of {changes}, with {seeds}."
     return " ".join(filter(None, [told, *largest, _signs_text(found)]))
 
 
