@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from archbench.cli import console
 from archbench.command_line import command_line
 from archbench.errors import MissingError, SpecError, StorageError, UsageError
-from archbench.study.study_folder import DATABASE
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -136,6 +135,8 @@ def study_path(text: str, *, results: Path) -> Path:
 
     A name may be that of a folder here, of photos for instance, that holds no study.
     """
+    from archbench.study.study_folder import DATABASE  # pandas: not for the help of a command
+
     path, among = Path(text), results / text
     if len(path.parts) > 1 or path.suffix == ".db" or (path / DATABASE).is_file():
         return path
