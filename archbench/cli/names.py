@@ -135,7 +135,7 @@ def study_path(text: str, *, results: Path) -> Path:
 
     A name may be that of a folder here, of photos for instance, that holds no study.
     """
-    from archbench.study.study_folder import DATABASE  # pandas: not for the help of a command
+    from archbench.study.study_folder import DATABASE  # sqlite3: not for the help of a command
 
     path, among = Path(text), results / text
     if len(path.parts) > 1 or path.suffix == ".db" or (path / DATABASE).is_file():
