@@ -7,16 +7,14 @@ from typing import Any
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import accuracy_standard_error
-from archbench.errors import IncomparableError
-from archbench.study.objective import OBJECTIVES, costs, objective_value
+from archbench.errors import IncomparableError, UsageError
+from archbench.study.environment import Environment
+from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.runs import NORMAL_95
 from archbench.study.trial import TrialRecord
 
-_OF_TRAINING = (
-    *("data_digest", "resolution", "stem", "seeds", "images", "batch", "mirror", "balance"),
-    *("flip", "teacher"),
-)
-_WORDS = {"data_digest": "data"}
+_OF_PROXY = ("resolution", "stem", "seeds", "num_train", "num_validation")
+_NOT_OF_TRAINING = ("rungs", "seed")  # of its recipe: the last rung counts alone, as ``epochs``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +35,28 @@ class FrontMember:
 class StudyComparison:
     """Fronts side by side.
 
-    ``differences`` are conditions in which the studies differ, with the value of each; where there
-    are some, nothing is said of which front is better. The ``hypervolumes`` are shares of one box,
-    which all studies span together; None where it has no corner.
+    ``training`` and ``timing`` are what accuracies and latencies depend on and in which the studies
+    differ, with the value of each. Where there are ``differences``, nothing is said of which front
+    is better. The ``hypervolumes`` are shares of one box, which all studies span together; None
+    where it has no corner.
     """
 
     names: tuple[str, ...]
     objectives: Mapping[str, str]
     members: tuple[FrontMember, ...]
-    differences: Mapping[str, tuple[str, ...]]
-    hypervolumes: tuple[float, ...] | None
+    training: Mapping[str, tuple[str, ...]]
+    timing: Mapping[str, tuple[str, ...]]
+    hypervolumes: tuple[float, ...] | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether an objective comes from a timing."""
+        return any(OBJECTIVES[name].source == "latency" for name in self.objectives)
+
+    @property
+    def differences(self) -> dict[str, tuple[str, ...]]:
+        """In what the studies differ that changes their objectives."""
+        return {**self.training, **(self.timing if self.is_timed else {})}
 
     def document(self) -> dict[str, Any]:
         """A JSON document of the schema ``archbench.study-comparison/1``."""
@@ -76,65 +86,79 @@ def compare_studies(studies: Sequence[StudyReader]) -> StudyComparison:
     Raises:
         IncomparableError: They were searched for other objectives.
         StorageError: A study's header lacks an entry.
+        UsageError: One is named twice.
     """
     first, *others = studies
-    names = _distinct([study.name for study in studies])
+    names = _names_apart(studies)
     for name, other in zip(names[1:], others, strict=True):
-        if dict(other.rule.objectives) != dict(first.rule.objectives):
+        if other.rule.objectives != first.rule.objectives:
             raise IncomparableError(
-                f"{names[0]} was searched for {', '.join(first.rule.objectives)}, and {name} for "
+                f"its objectives are not those of {names[0]}: {names[0]} was searched for "
+                f"{', '.join(first.rule.objectives)}, and {name} for "
                 f"{', '.join(other.rule.objectives)}",
-                help="compare studies with the same objectives",
+                place=name,
+                help="compare studies of the same objectives",
             )
-    differences = dict(_differences(studies))
     fronts = dict(zip(names, (study.front_records() for study in studies), strict=True))
-    shares = None if differences else _hypervolumes(studies)
-    rules = dict(zip(names, (study.rule for study in studies), strict=True))
-    members = [
-        FrontMember(study=name, record=record)
-        if differences
-        else _member(record, name, fronts=fronts, rules=rules)
-        for name, front in fronts.items()
-        for record in front
-    ]
-    return StudyComparison(
-        names=tuple(names),
+    found = StudyComparison(
+        names=names,
         objectives=first.rule.objectives,
-        members=tuple(members),
-        differences=differences,
-        hypervolumes=shares,
+        members=tuple(
+            FrontMember(study=name, record=record)
+            for name, front in fronts.items()
+            for record in front
+        ),
+        training=_unequal([dict(_training(study.header)) for study in studies]),
+        timing=_unequal([dict(_timing(study.header)) for study in studies]),
     )
+    if found.differences:
+        return found
+    rules = dict(zip(names, (study.rule for study in studies), strict=True))
+    judged = (_judged(member, fronts=fronts, rules=rules) for member in found.members)
+    return replace(found, members=tuple(judged), hypervolumes=_hypervolumes(studies))
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind one that was there before."""
-    return [
-        name if name not in names[:place] else f"{name} ({place + 1})"
-        for place, name in enumerate(names)
-    ]
+def _names_apart(studies: Sequence[StudyReader]) -> tuple[str, ...]:
+    """Their names, or the names of their folders, or the paths: what tells them apart."""
+    known = zip(*((s.name, s.path.name, str(s.path)) for s in studies), strict=True)
+    for names in known:
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError("a study is named twice", place=studies[0].name, help="name each once")
 
 
-def _differences(studies: Sequence[StudyReader]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    told = [dict(_conditions(study)) for study in studies]
-    for name in told[0] | told[-1]:
-        values = tuple(str(one.get(name)) for one in told)
+def _unequal(told: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """What is not the same for all studies, with the value of each."""
+    found = {}
+    for name in dict.fromkeys(name for one in told for name in one):
+        values = tuple("none" if (v := one.get(name)) is None else str(v) for one in told)
         if len(set(values)) > 1:
-            yield name, values
+            found[name] = values
+    return found
 
 
-def _conditions(study: StudyReader) -> Iterator[tuple[str, Any]]:
-    """What the accuracies and, where there are some, the latencies of a study depend on."""
-    header = study.header
+def _training(header: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the accuracies of a study depend on, but for the seed."""
     proxy = header["proxy"]
-    for key in _OF_TRAINING:
-        yield _WORDS.get(key, key), proxy.get(key)
+    yield "data", proxy.get("data_digest")
     yield "epochs", (proxy.get("rungs") or [None])[-1]
+    for key in _OF_PROXY:
+        yield key, proxy.get(key)
+    for key, value in proxy.get("recipe", {}).items():
+        if key not in _NOT_OF_TRAINING:
+            yield key, value
     yield "weights", (proxy.get("weights") or {}).get("sha256")
-    if set(study.rule.objectives) & set(costs("latency")):
-        conditions = header.get("conditions") or {}
-        yield from ((f"target {key}", value) for key, value in conditions.items())
-        machine = header.get("environment") or {}
-        yield from ((key, machine.get(key)) for key in ("cpu", "cores", "gpu"))
+    yield "weights of the teacher", (proxy.get("teacher") or {}).get("sha256")
+
+
+def _timing(header: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the latencies of a study depend on."""
+    conditions, machine = header.get("conditions") or {}, header.get("environment")
+    for key, value in conditions.items():
+        yield f"target {key}", value
+    if machine:
+        counts = Environment(**machine).what_counts(backend=conditions.get("backend", "eager"))
+        yield from counts.items()
 
 
 def _hypervolumes(studies: Sequence[StudyReader]) -> tuple[float, ...] | None:
@@ -148,19 +172,19 @@ def _hypervolumes(studies: Sequence[StudyReader]) -> tuple[float, ...] | None:
     return tuple(box.share(rule.points(study.front_records())) for study in studies)
 
 
-def _member(
-    record: TrialRecord,
-    name: str,
+def _judged(
+    member: FrontMember,
     *,
     fronts: Mapping[str, Sequence[TrialRecord]],
     rules: Mapping[str, FrontRule],
 ) -> FrontMember:
-    best = FrontMember(study=name, record=record)
+    """The member with the best of what beats it in the other studies."""
+    best, record, rule = member, member.record, rules[member.study]
     for other, front in fronts.items():
-        for rival in front if other != name else ():
-            if not _beats(rival, record, rule=rules[name]):
+        for rival in front if other != member.study else ():
+            if not _beats(rival, record, rule=rule):
                 continue
-            surely = _surely(rival, record, rule=rules[name], of_rival=rules[other])
+            surely = _surely(rival, record, rule=rule, of_rival=rules[other])
             if best.beaten_by is None or (surely and not best.surely):
                 best = replace(best, beaten_by=(other, rival.number), surely=surely)
     return best

@@ -7,7 +7,7 @@ import pytest
 
 from archbench.analysis.study import StudyReader
 from archbench.analysis.study_comparison import compare_studies
-from archbench.errors import IncomparableError
+from archbench.errors import IncomparableError, UsageError
 from archbench.study.trial import Snapshot
 from tests.report import plausible
 from tests.study import example
@@ -56,6 +56,16 @@ def test_studies_of_other_data_are_not_judged() -> None:
     assert not any(member.beaten_by for member in found.members)
 
 
+def test_another_recipe_matters_but_for_its_seed_and_its_earlier_rungs() -> None:
+    proxy, recipe = plausible.header()["proxy"], {"rungs": [2, 4, 8], "batch": 32, "seed": 0}
+    first = _study("one", [(1, 0.5)], proxy={**proxy, "recipe": recipe})
+    again = {**proxy, "rungs": [8], "recipe": {**recipe, "rungs": [8], "seed": 1}}
+    assert not compare_studies([first, _study("other", [(1, 0.9)], proxy=again)]).differences
+    batch = {**proxy, "recipe": {**recipe, "batch": 64}}
+    found = compare_studies([first, _study("other", [(1, 0.9)], proxy=batch)])
+    assert found.differences == {"batch": ("32", "64")}
+
+
 def test_another_machine_matters_for_latencies_alone() -> None:
     machine = {**plausible.header()["environment"], "cpu": "another"}
     pair = [_study("one", [(1, 0.5)]), _study("other", [(1, 0.9)], environment=machine)]
@@ -72,3 +82,9 @@ def test_studies_of_other_objectives_are_refused() -> None:
     objectives = {"proxy_accuracy": "max", "macs": "min"}
     with pytest.raises(IncomparableError, match="one was searched for proxy_accuracy, latency_ms"):
         compare_studies([_study("one", []), _study("other", [], objectives=objectives)])
+
+
+def test_a_study_that_is_named_twice_is_refused() -> None:
+    study = _study("one", [(1, 0.5)])
+    with pytest.raises(UsageError, match="one: a study is named twice"):
+        compare_studies([study, study])
