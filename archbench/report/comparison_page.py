@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from archbench.analysis.front import FrontRule
 from archbench.analysis.study import StudyReader
+from archbench.analysis.study_comparison import StudyComparison, compare_studies
 from archbench.errors import UsageError
 from archbench.report import marks
 from archbench.report.document import facts_of
@@ -19,7 +20,6 @@ from archbench.report.html import Markup, html, one_line
 from archbench.report.inventory import train_command
 from archbench.report.number import plural, short
 from archbench.report.summary import Point, Summary
-from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,34 +28,24 @@ MOST = 5
 """Studies that one page can tell apart."""
 
 _MARKS = (("front", "o"), ("limit", "D"), ("reference", "s"), ("ink", "^"), ("muted", "v"))
-_SETTINGS = ("space_name", "objectives", "limits", "sampler", "seed", "trials", "conditions")
-_PROXY = ("data", "data_digest", "resolution", "rungs", "seeds", "num_train", "num_validation")
-_MACHINE = ("cpu", "gpu", "packages")
-# What makes numbers incomparable: of the accuracy, and of a latency.
-_OF_ACCURACY, _OF_LATENCY = ("proxy",), ("conditions", "environment")
+_SEARCH = ("space_name", "limits", "sampler", "seed", "trials")
 
 
 def comparison_page(studies: Sequence[StudyReader]) -> Markup:
     """One page of two to five studies.
 
     Raises:
-        UsageError: They are fewer or more, or their costs or objectives differ.
+        IncomparableError: They were searched for other objectives.
+        StorageError: A study's header lacks an entry.
+        UsageError: They are fewer or more, or one is named twice.
     """
     if not 2 <= len(studies) <= MOST:
         raise UsageError(
             f"{plural(len(studies), 'study').replace('studys', 'studies')} cannot be compared",
             help=f"name 2 to {MOST}",
         )
-    summaries = [Summary(study) for study in studies]
-    first, *others = studies
-    for other in others:
-        if other.rule.objectives != first.rule.objectives:
-            raise UsageError(
-                f"its objectives are not those of {first.name}, so no plot can show both",
-                place=other.name,
-                help="compare studies of the same objectives",
-            )
-    names = _names(studies)
+    found, summaries = compare_studies(studies), [Summary(study) for study in studies]
+    names = found.names
     drawn = plot(
         lambda width: fronts_figure(summaries, names, width_inches=width),
         title=f"Fronts of {', '.join(names)}",
@@ -66,11 +56,11 @@ def comparison_page(studies: Sequence[StudyReader]) -> Markup:
         name=" and ".join(names),
         badge="",
         question="",
-        verdict=" ".join([_verdict(studies, names), *_doubts(studies, names)]),
+        verdict=_verdict(found),
         sections={
             "fronts": ("The fronts", [drawn, _table(summaries, names)]),
             "answers": ("What each study says", _answers(studies, names)),
-            "differences": ("What differs", [_differences(studies, names)]),
+            "differences": ("What differs", [_differences(studies, found)]),
         },
         begun=None,
     )
@@ -114,70 +104,37 @@ def _draw(axes: Any, points: Sequence[Point], name: str, *, colour: str, marker:
     )  # fmt: skip
 
 
-def _names(studies: Sequence[StudyReader]) -> list[str]:
-    """Their names, or the names of their folders, or the paths: what tells them apart."""
-    known = zip(*((s.name, s.path.name, str(s.path)) for s in studies), strict=True)
-    for names in known:
-        if len(set(names)) == len(names):
-            return list(names)
-    raise UsageError("a study is named twice", place=studies[0].name, help="name each once")
-
-
-def _verdict(studies: Sequence[StudyReader], names: Sequence[str]) -> str:
+def _verdict(found: StudyComparison) -> str:
     """Whose designs stand on the front of all, and what each covers of one box."""
-    rule = studies[0].rule
-    trials = [record for study in studies for record in study.trials()]
-    joint = rule.front(trials)
-    if not joint:
+    if not found.members:
         return "None of these studies has a front."
-    counts = [sum(any(r is one for r in joint) for one in s.trials()) for s in studies]
-    told = ", ".join(f"{count} of {name}" for count, name in zip(counts, names, strict=True))
-    shares = zip(_hypervolumes(rule, studies, trials), names, strict=True)
-    covered = ", ".join(f"{share:.3f} by {name}" for share, name in shares)
-    return (
-        f"On the front of all these trials together stand {plural(len(joint), 'design')}: {told}. "
-        f"Of the box of all trials the fronts cover {covered}."
-    )
+    if found.differences:
+        return " ".join(["These fronts cannot be compared.", *_reasons(found)])
+    counts = Counter(one.study for one in found.members if one.beaten_by is None)
+    each = ", ".join(f"{counts[name]} of {name}" for name in found.names)
+    designs = plural(counts.total(), "design")
+    told = f"On the front of all these trials together stand {designs}: {each}."
+    if found.hypervolumes:
+        shares = zip(found.hypervolumes, found.names, strict=True)
+        covered = ", ".join(f"{share:.3f} by {name}" for share, name in shares)
+        told += f" Of the box of all trials the fronts cover {covered}."
+    return told
 
 
-def _hypervolumes(
-    rule: FrontRule, studies: Sequence[StudyReader], trials: Sequence[TrialRecord]
-) -> list[float]:
-    box = rule.box(trials)
-    return [box.share(rule.points(study.front_records())) if box else 0.0 for study in studies]
-
-
-def _doubts(studies: Sequence[StudyReader], names: Sequence[str]) -> list[str]:
+def _reasons(found: StudyComparison) -> list[str]:
     """Of which numbers a difference between studies says nothing."""
-    settings = [_settings(study) for study in studies]
-
-    def differ(groups: Sequence[str]) -> bool:
-        told = [[one[group] for group in groups] for one in settings]
-        return any(other != told[0] for other in told[1:])
-
-    doubts = []
-    if differ(_OF_ACCURACY):
-        doubts.append(
+    reasons = []
+    if found.training:
+        reasons.append(
             "Their accuracies were not reached by the same training on the same images, so they "
             "do not compare."
         )
-    is_timed = {"latency_ms", "p99_ms", "images_per_s"} & set(studies[0].rule.objectives)
-    if is_timed and differ(_OF_LATENCY):
-        doubts.append(
+    if found.timing and found.is_timed:
+        reasons.append(
             "Their latencies were not taken under the same conditions on the same machine with the "
             "same software, so they do not compare."
         )
-    return doubts
-
-
-def _settings(study: StudyReader) -> dict[str, Mapping[str, Any]]:
-    header = study.header
-    return {
-        "search": {key: header.get(key) for key in _SETTINGS if key != "conditions"},
-        "proxy": {key: header["proxy"].get(key) for key in _PROXY},
-        "conditions": header.get("conditions") or {},
-        "environment": {key: (header.get("environment") or {}).get(key) for key in _MACHINE},
-    }
+    return reasons
 
 
 def _table(summaries: Sequence[Summary], names: Sequence[str]) -> ReportTable:
@@ -210,22 +167,29 @@ def _answers(studies: Sequence[StudyReader], names: Sequence[str]) -> list[Part]
     ]
 
 
-def _differences(studies: Sequence[StudyReader], names: Sequence[str]) -> Part:
+def _differences(studies: Sequence[StudyReader], found: StudyComparison) -> Part:
     """The settings that are not the same in all."""
-    told = [
-        {
-            f"{group}: {key}": one_line(str(text), length=120)
-            for group, content in _settings(study).items()
-            for key, text in facts_of(content).items()
-        }
+    searched = [
+        facts_of(
+            {key: study.header.get(key) for key in _SEARCH}
+            | {key: study.header["proxy"].get(key) for key in ("data", "rungs")}
+        )
         for study in studies
     ]
-    keys = dict.fromkeys(key for one in told for key in one)
+    groups = {
+        "search": {key: [one[key] for one in searched] for key in searched[0]},
+        "training": found.training,
+        "timing": found.timing,
+    }
     rows: list[dict[str, object]] = [
-        {"setting": key, **{name: one.get(key, "") for name, one in zip(names, told, strict=True)}}
-        for key in keys
-        if len({one.get(key, "") for one in told}) > 1
+        {
+            "setting": f"{group}: {key}",
+            **{n: one_line(v, length=120) for n, v in zip(found.names, values, strict=True)},
+        }
+        for group, settings in groups.items()
+        for key, values in settings.items()
+        if len(set(values)) > 1
     ]
     if not rows:
         return "They were searched under the same settings."
-    return ReportTable(rows, align="n" + "p" * len(names))
+    return ReportTable(rows, align="n" + "p" * len(found.names))
