@@ -160,7 +160,7 @@ class Agent:
         gc.disable()
         return {"holder": "", "cores": cores if can_pin else []}
 
-    def put(self, sha256: str, files: list[Any], payload: bytes) -> dict[str, Any]:
+    def put(self, sha256: str, files: list[Any], payload: bytearray) -> dict[str, Any]:
         """Keeps the files of an artifact, and gives up those that were not used for longest."""
         if hashlib.sha256(json.dumps(files).encode() + payload).hexdigest() != sha256:
             raise ValueError("what came is not what was sent")
@@ -187,7 +187,7 @@ class Agent:
         name: str,
         runtime: str,
         shape: list[int],
-        payload: bytes,
+        payload: bytearray,
         **asked: Any,
     ) -> dict[str, Any]:
         """Opens a network for float32 images, or says that its artifact is missing."""
@@ -320,10 +320,10 @@ class Channel:
     """Lines and bytes on stdin and stdout; whatever else prints, prints to stderr."""
 
     def __init__(self) -> None:
-        self.held, self.out = b"", os.fdopen(os.dup(1), "wb")
+        self.held, self.out = bytearray(), os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
 
-    def take(self, size: int | None = None, *, spins: bool = False) -> bytes:
+    def take(self, size: int | None = None, *, spins: bool = False) -> bytearray:
         """So many bytes, or a line; the agent ends where the input does."""
         until = time.perf_counter() + (SPIN_S if spins else 0)
         while b"\n" not in self.held if size is None else len(self.held) < size:
@@ -334,7 +334,8 @@ class Channel:
                 sys.exit(0)
             self.held += more
         end = self.held.index(b"\n") + 1 if size is None else size
-        taken, self.held = self.held[:end], self.held[end:]
+        taken = self.held[:end]
+        del self.held[:end]
         return taken
 
     def give(self, answer: dict[str, Any], payload: bytes = b"") -> None:

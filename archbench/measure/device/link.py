@@ -74,7 +74,7 @@ class Link:
     def __init__(
         self, shell: Sequence[str], script: str, *, name: str, patience_s: float = PATIENCE_S
     ) -> None:
-        self.name, self._patience_s, self._held = name, patience_s, b""
+        self.name, self._patience_s, self._held = name, patience_s, bytearray()
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  closed with the link
         try:
             self._process = subprocess.Popen(  # noqa: S603
@@ -157,20 +157,14 @@ class Link:
             if len(self._held) > _LONGEST_LINE:
                 raise self._lost("it answered a line without an end")
             self._read()
-        line, _, self._held = self._held.partition(b"\n")
-        return line
+        return self._taken(self._held.index(b"\n") + 1)[:-1]
 
     def _taken(self, size: int) -> bytes:
-        parts, missing = [self._held], size - len(self._held)
-        self._held = b""
-        while missing > 0:
+        while len(self._held) < size:
             self._read()
-            parts.append(self._held)
-            missing -= len(self._held)
-            self._held = b""
-        found = b"".join(parts)
-        self._held = found[size:]
-        return found[:size]
+        found = bytes(self._held[:size])
+        del self._held[:size]
+        return found
 
     def _read(self) -> None:
         """Takes more of what came."""
