@@ -4,6 +4,10 @@
 nothing else, on Python 3.8 or later. Requests come on stdin, answers go to stdout: each is a line
 of JSON, with raw bytes behind it where the line says how many. Which pass is timed when, and what
 the times mean, is for the asking side to say. The agent ends when its input does.
+
+As it imports nothing of the package, some of that stands here again: how a runtime is opened, as in
+``archbench/measure/backends``; the system's counters, as in ``archbench/measure/machine.py``; how a
+line with its bytes is read, as in ``link.py``.
 """
 
 from __future__ import annotations
@@ -132,7 +136,8 @@ class Agent:
         packages = {"numpy": numpy.__version__} if numpy else {}
         for name, (_, module, package) in RUNTIMES.items():
             if importlib.util.find_spec(module):
-                packages[name] = next(map(metadata.version, _installed(package)), "unknown")
+                found = metadata.distributions(name=package)
+                packages[name] = next((one.version for one in found), "unknown")
         machine = {
             "cpu": _cpu(),
             "cores": len(_cores()),
@@ -297,10 +302,6 @@ def _firmware() -> int | None:
         with os.popen(f"{command} get_throttled") as answer:  # noqa: S605
             told = [answer.read().strip().rpartition("=")[2]]
     return int(told[0], 16) if told and told[0] else None
-
-
-def _installed(package: str) -> list[str]:
-    return [one.metadata["Name"] for one in metadata.distributions(name=package)]
 
 
 def _cores() -> list[int]:
