@@ -20,6 +20,7 @@ from archbench.measure.device.known import device_named
 from archbench.memory import keep_memory
 from archbench.progress import Progress
 from archbench.study.environment import ROOT, Environment, capture, usable_cores
+from archbench.study.measurement import Conditions
 
 _KNOWN = ("cpu", "cuda")
 _TASKS = Path("/proc/self/task")
@@ -59,7 +60,7 @@ def environment_of(device: str, *, here: Environment | None = None) -> Environme
     Raises:
         UsageError: There is no device of this name.
     """
-    if device not in _KNOWN and not device.startswith("cuda"):
+    if Conditions(device=device).is_remote:
         return device_named(device).environment
     return here or capture_environment()
 
