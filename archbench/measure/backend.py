@@ -59,6 +59,7 @@ from archbench.errors import (
 from archbench.exactness import Standard
 from archbench.measure.device.known import device_named
 from archbench.measure.device.session import network_there
+from archbench.measure.machine import require_own_thread
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -222,13 +223,7 @@ def prepared(
         before, everyone = own_cpu(), all_cpu()
         found.run()
         mine, total = own_cpu() - before, all_cpu() - everyone
-        if mine < total / 2:
-            raise InexactError(
-                "it works in threads of its own: of its CPU time this one spends "
-                f"{mine / total:.0%}",
-                place=f"backend {name}",
-                help="measure it on two threads or more, where the time that passes counts",
-            )
+        require_own_thread(mine, total, place=f"backend {name}")
     return replace(found, seconds=seconds, error=error)
 
 

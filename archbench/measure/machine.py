@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from archbench.errors import MissingError, StorageError, UsageError
+from archbench.errors import InexactError, MissingError, StorageError, UsageError
 from archbench.lock import locked
 from archbench.measure.device.known import device_named
 from archbench.memory import keep_memory
@@ -78,6 +78,23 @@ def require_device(device: str) -> None:
         raise MissingError(
             f"this machine has no {device} device that torch can use",
             help="measure on cpu, or install a torch that matches the driver",
+        )
+
+
+def require_own_thread(mine: float, everyone: float, *, place: str) -> None:
+    """Refuses a pass whose work the CPU time of the thread that is timed does not show.
+
+    Of the CPU seconds of the pass ``mine`` are that thread's, and ``everyone`` are all threads'.
+
+    Raises:
+        InexactError: Other threads spent most of them.
+    """
+    if mine < everyone / 2:
+        raise InexactError(
+            "it works in threads of its own: of its CPU time this one spends "
+            f"{mine / everyone:.0%}",
+            place=place,
+            help="measure it on two threads or more, where the time that passes counts",
         )
 
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archbench.errors import InexactError, StorageError, UsageError
+from archbench.errors import StorageError, UsageError
 from archbench.measure.device.known import device_named
 from archbench.measure.device.link import Link
-from archbench.measure.machine import Counters
+from archbench.measure.machine import Counters, require_own_thread
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
@@ -50,6 +50,7 @@ class NetworkThere:
         Raises:
             LinkError: The link was lost.
             RuntimeError: The runtime could not run it.
+            InexactError: See ``require_own_thread``.
         """
         return _SESSION.get().run(self)
 
@@ -82,13 +83,9 @@ class Session:
         """The outputs of a pass, in the order of the runtime."""
         answer, payload = self._link.ask("run", key=self._key(network))
         mine, everyone = self._link.seconds(answer, "cpu", "all_cpu")
-        if self._by_cpu and mine < everyone / 2:
-            raise InexactError(
-                "it works in threads of its own: of its CPU time the timed one spends "
-                f"{mine / everyone:.0%}",
-                place=f"backend {network.conditions.backend} on {self._link.name}",
-                help="measure it on two threads or more, where the time that passes counts",
-            )
+        if self._by_cpu:
+            place = f"backend {network.conditions.backend} on {self._link.name}"
+            require_own_thread(mine, everyone, place=place)
         return _outputs(answer["shapes"], payload)
 
     def timed(self, network: object, *, lead_s: float = 0.0, most: int = 0) -> tuple[float, float]:
