@@ -30,7 +30,8 @@ from archbench.evaluate.block_table import (
 )
 from archbench.evaluate.piece import Family, Piece, family, pieces
 from archbench.evaluate.target import Target, calibrated
-from archbench.measure.backend import dtype_of, prepared
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import dtype_of
 from archbench.measure.device.link import asked_again
 from archbench.measure.latency.clock import Forward
 from archbench.measure.machine import torch_threads

@@ -10,7 +10,8 @@ from archbench.errors import UsageError
 from archbench.evaluate.foreign import noise
 from archbench.evaluate.piece import Piece, pieces
 from archbench.evaluate.target import calibrated, deployed
-from archbench.measure.backend import dtype_of, prepared
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import dtype_of
 from archbench.measure.machine import capture_environment
 from archbench.measure.parts import bounds_ms, roofline, time_parts, traffic
 from archbench.measure.serving import serve

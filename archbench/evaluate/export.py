@@ -29,7 +29,8 @@ from archbench.evaluate.expected import Expected, RealImages, tested
 from archbench.evaluate.library import InLibrary, write_module, write_timm, write_transformers
 from archbench.evaluate.quantised import no_calibration
 from archbench.evaluate.target import calibrated
-from archbench.measure.backend import BACKENDS, Runnable, prepared, write_artifact
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import BACKENDS, Runnable, write_artifact
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import torch_threads
 from archbench.models import fold

@@ -19,14 +19,10 @@ from archbench.evaluate.foreign import Foreign, noise
 from archbench.evaluate.proxy import open_data
 from archbench.evaluate.quantised import calibration_images, no_calibration
 from archbench.exactness import Standard
-from archbench.measure.backend import BACKENDS, Runnable, checked_error, placed, prepared
+from archbench.measure.agreement import checked_error, prepared
+from archbench.measure.backend import BACKENDS, Runnable, placed
 from archbench.measure.device.link import LinkError, asked_again
-from archbench.measure.latency.calibration import (
-    Anchor,
-    CalibratedBench,
-    Calibration,
-    calibrate,
-)
+from archbench.measure.latency.calibration import Anchor, CalibratedBench, Calibration, calibrate
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import environment_of, torch_threads
 from archbench.measure.machine_cache import PROTOCOL, FormFile, form_file, protocol_of

@@ -1,4 +1,4 @@
-"""What can run a network here, in which precision, and does it compute what eager computes?
+"""What can run a network here, in which precision, and what does a file hold for it?
 
 A backend is a file of ``archbench/measure/backends``. It holds
 
@@ -25,8 +25,8 @@ A backend that runs a file, the artifact, holds in place of ``prepare``
 - ``write_metadata(path, text)`` and ``read_metadata(path)``, where its files have a place for a
   text about the network; what is read of a file without one is empty.
 
-What holds for all of them is done here once: the refusals, the time that preparing takes, and the
-comparison with eager.
+What holds for all of them is done once: here the refusals and the files, and in ``agreement`` the
+time that preparing takes and the comparison with eager.
 """
 
 import copy
@@ -35,9 +35,7 @@ import logging
 import os
 import random
 import shutil
-import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -49,17 +47,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archbench.errors import (
-    InexactError,
-    MissingError,
-    UsageError,
-    library_absence,
-    unknown_name,
-)
-from archbench.exactness import Standard
+from archbench.errors import MissingError, UsageError, library_absence, unknown_name
 from archbench.measure.device.known import device_named
 from archbench.measure.device.session import network_there
-from archbench.measure.machine import require_own_thread
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -71,19 +61,10 @@ BACKENDS = Registry(
 )
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
-LIMITS = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": sys.float_info.max}
-"""Largest difference from eager in fp32, over the largest output, by the precision that ran.
-
-bf16 keeps 8 bits, and random networks of this grammar lose up to three of them; what int8 loses
-depends on the weights, may be all, and is told by its accuracy. The limits tell a wrong network
-from a rounded one, no more."""
-
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bits behind the binary point that a product keeps, and what such products are called.
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
-
-_Seconds = Callable[[], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,91 +158,6 @@ def require_backend(conditions: Conditions) -> None:
         )
 
 
-def prepared(
-    network: nn.Module,
-    example: Tensor,
-    *,
-    conditions: Conditions,
-    artifact: Path | None = None,
-    images: Iterable[Tensor] | None = None,
-    wall: _Seconds = time.perf_counter,
-    own_cpu: _Seconds = time.thread_time,
-    all_cpu: _Seconds = time.process_time,
-) -> Runnable:
-    """A network ready to be run by the backend of the conditions, compared with eager.
-
-    The network stays as it is; the example are images (B, 3, H, W) in fp32, on the CPU. An artifact
-    of it is opened where it is given, else written and not kept; for int8 it is calibrated on the
-    images, see ``write_artifact``. CPU time is counted of this thread and of the whole process.
-
-    Raises:
-        UsageError: Backend or precision cannot be, an artifact is given to one that runs none, or
-            int8 is asked for without images.
-        MissingError: What the backend needs is not there.
-        InexactError: The output differs from eager's by more than the limit, or one thread's work
-            is done where this thread's CPU time cannot see it.
-    """
-    require_backend(conditions)
-    name, began = conditions.backend, wall()
-    with quiet():
-        found = _made(network, example, conditions=conditions, artifact=artifact, images=images)
-    if name == "eager" and _is_placed(network, _TYPES[conditions.precision], conditions.device):
-        return replace(found, seconds=wall() - began)
-    output = found.run()
-    if conditions.device == "cuda":
-        torch.cuda.synchronize()
-    seconds = wall() - began
-    # The network as it is, where it lies.
-    own = next((one for one in network.parameters() if one.is_floating_point()), example)
-    standard = Standard(network, example.to(own.device, own.dtype))
-    # The weights of a file are in the precision asked for, whatever its products are computed in.
-    has_file = hasattr(BACKENDS.load(name), "open_artifact")
-    stored = conditions.precision if has_file else found.precision
-    limit = max(LIMITS[found.precision], LIMITS[stored])
-    error = checked_error(standard, output, precision=found.precision, backend=name, limit=limit)
-    if conditions.device == "cpu" and conditions.threads == 1:  # timed by this thread's CPU time
-        before, everyone = own_cpu(), all_cpu()
-        found.run()
-        mine, total = own_cpu() - before, all_cpu() - everyone
-        require_own_thread(mine, total, place=f"backend {name}")
-    return replace(found, seconds=seconds, error=error)
-
-
-def _made(
-    network: nn.Module,
-    example: Tensor,
-    *,
-    conditions: Conditions,
-    artifact: Path | None,
-    images: Iterable[Tensor] | None,
-) -> Runnable:
-    backend = BACKENDS.load(conditions.backend)
-    if artifact is not None:
-        return _opened(artifact, example, conditions=conditions)
-    if hasattr(backend, "prepare"):
-        return backend.prepare(network, example, conditions=conditions)
-    with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
-        path = Path(folder, "network").with_suffix(backend.SUFFIX)
-        write_artifact(network, example, path=path, conditions=conditions, images=images)
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
-        found = _opened(path, example, conditions=conditions)
-    return replace(found, details={**found.details, "artifact_bytes": size})
-
-
-def _opened(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
-    """An artifact ready to be run on the device of the conditions.
-
-    Of another device only the precision that was asked for is known.
-    """
-    backend = _with_files(conditions)
-    if conditions.is_remote:
-        there = network_there(path, example, conditions=conditions)
-        return Runnable(run=there, precision=conditions.precision)
-    with _complete(conditions.backend):
-        found: Runnable = backend.open_artifact(path, example, conditions=conditions)
-        return found
-
-
 def write_artifact(
     network: nn.Module,
     example: Tensor,
@@ -300,6 +196,24 @@ def write_artifact(
             backend.write(network, example, path=made, conditions=conditions, images=images, **more)
         files = sorted(Path(folder).iterdir(), key=lambda file: file != made)
         return [file.replace(path.with_name(file.name)) for file in files]
+
+
+def open_artifact(path: Path, example: Tensor, *, conditions: Conditions) -> Runnable:
+    """An artifact ready to be run on the device of the conditions.
+
+    Of another device only the precision that was asked for is known.
+
+    Raises:
+        UsageError: The backend runs no file.
+        MissingError: What it needs is not there.
+    """
+    backend = _with_files(conditions)
+    if conditions.is_remote:
+        there = network_there(path, example, conditions=conditions)
+        return Runnable(run=there, precision=conditions.precision)
+    with _complete(conditions.backend):
+        found: Runnable = backend.open_artifact(path, example, conditions=conditions)
+        return found
 
 
 def _with_files(conditions: Conditions) -> Any:
@@ -341,7 +255,7 @@ def _names(holds: Callable[[Any], bool]) -> str:
 def quiet() -> Iterator[None]:
     """Keeps what libraries print, warn of and log below an error out of our output.
 
-    It is for those who call them; whether the network still computes the same is checked here.
+    It is for those who call them; ``prepared`` checks whether the network computes the same.
     """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -353,32 +267,6 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def checked_error(
-    standard: Standard,
-    output: object,
-    *,
-    precision: str,
-    backend: str,
-    limit: float | None = None,
-) -> float:
-    """Largest difference of an output from the network's own, over its largest; of all tensors.
-
-    Raises:
-        InexactError: It is beyond the limit, by default that of the precision; in fp32, where
-            weights may amplify what is rounded, also beyond what rounding does to the network.
-    """
-    error, fault = standard.error(output), ""
-    limit = LIMITS[precision] if limit is None else limit
-    if error <= limit or (precision == "fp32" and not (fault := standard.fault(output))):
-        return error
-    raise InexactError(
-        f"its output differs from eager's by {error:.1e} of the largest one, and "
-        f"{precision} explains {limit:.0e}{fault and f': {fault}'}",
-        place=f"backend {backend}",
-        help="use another backend or precision for this network",
-    )
-
-
 def placed(
     network: nn.Module, example: Tensor, *, conditions: Conditions
 ) -> tuple[nn.Module, Tensor]:
@@ -388,15 +276,17 @@ def placed(
         UsageError: The precision is not one of fp32, bf16 and fp16.
     """
     kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
-    if not _is_placed(network, kind, conditions.device):
+    if not is_placed(network, conditions=conditions):
         network = copy.deepcopy(network).to(device=conditions.device, dtype=kind).eval()
     return network, example.to(device=conditions.device, dtype=kind)
 
 
-def _is_placed(network: nn.Module, kind: torch.dtype, device: str) -> bool:
-    """Whether it is in evaluation, on the device and of the data type."""
+def is_placed(network: nn.Module, *, conditions: Conditions) -> bool:
+    """Whether it is in evaluation, on the device and of the data type of the conditions."""
+    kind = _TYPES[conditions.precision]
     return not any(module.training for module in network.modules()) and all(
-        tensor.device.type == device and (tensor.dtype == kind or not tensor.is_floating_point())
+        tensor.device.type == conditions.device
+        and (tensor.dtype == kind or not tensor.is_floating_point())
         for tensor in (*network.parameters(), *network.buffers())
     )
 

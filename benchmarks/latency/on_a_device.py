@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from archbench.measure.backend import prepared, write_artifact
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import write_artifact
 from archbench.measure.device.session import network_there
 from archbench.measure.latency.clock import Bench, Forward, measuring
 from archbench.measure.latency.estimate import lower_mean, ratio

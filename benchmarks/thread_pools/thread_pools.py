@@ -36,7 +36,7 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
     """Milliseconds of each case, lower quartiles."""
     import torch
 
-    from archbench.measure.backend import prepared
+    from archbench.measure.agreement import prepared
     from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.reference_networks import CALIBRATORS
     from archbench.measure.machine import pinned

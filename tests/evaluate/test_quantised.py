@@ -14,7 +14,8 @@ from archbench.evaluate.profile import profile
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.quantised import CALIBRATED, calibration_images, quantised_accuracy
 from archbench.evaluate.target import Target
-from archbench.measure.backend import absence, prepared, write_artifact
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import absence, write_artifact
 from archbench.models import as_spec, build
 from archbench.models.weights.header import header
 from archbench.models.weights.weight_file import write_safetensors

@@ -19,14 +19,13 @@ from torch import Tensor, nn
 from archbench import errors
 from archbench.errors import InexactError, MissingError, UsageError
 from archbench.exactness import Standard
-from archbench.measure import backend as backends
+from archbench.measure.agreement import LIMITS, checked_error, prepared
 from archbench.measure.backend import (
     BACKENDS,
+    PRECISIONS,
     Runnable,
     absence,
-    checked_error,
     computed_precision,
-    prepared,
     quiet,
     write_artifact,
 )
@@ -234,7 +233,7 @@ def test_int8_is_calibrated_on_the_images_given(name: str, tmp_path: Path) -> No
     for scale in (1.0, 100.0):  # the example has deviation 1
         images = (scale * torch.randn(1, 3, 8, 8, generator=generator) for _ in range(8))
         write_artifact(network, example, path=path, conditions=conditions, images=images)
-        run = backends.BACKENDS.load(name).open_artifact(path, example, conditions=conditions).run
+        run = BACKENDS.load(name).open_artifact(path, example, conditions=conditions).run
         with torch.inference_mode():
             errors.append(float((network(example) - run()[0]).abs().max()))
     assert errors[1] > 3 * errors[0]
@@ -297,7 +296,7 @@ def test_keeps_the_protocol(name: str) -> None:
     assert backend.FORM in ("deployed", "portable")
     assert set(backend.PRECISIONS) <= {"cpu", "cuda"}
     precisions = set(itertools.chain(*backend.PRECISIONS.values()))
-    assert precisions <= set(backends.PRECISIONS) <= set(backends.LIMITS)
+    assert precisions <= set(PRECISIONS) <= set(LIMITS)
     missing = absence(name, device="cpu")
     assert missing is None or (missing.message and missing.help)
 
@@ -307,7 +306,7 @@ def test_what_preparing_took_and_the_error_are_told() -> None:
     found = prepared(small(), EXAMPLE, conditions=BF16, wall=lambda: next(ticks))
     assert (found.seconds, found.precision) == (5.0, "bf16")
     assert found.error is not None
-    assert 1e-6 < found.error < backends.LIMITS["bf16"]
+    assert 1e-6 < found.error < LIMITS["bf16"]
 
 
 def test_eager_itself_has_nothing_to_be_compared_with_but_in_another_precision() -> None:
@@ -350,7 +349,7 @@ def test_a_network_that_amplifies_rounding_is_held_against_the_fp64_output() -> 
     standard = Standard(network, torch.randn(1, 3, 224, 224, generator=generator))
     with torch.inference_mode():
         right = fold(network)(standard.example)
-    assert standard.error(right) > backends.LIMITS["fp32"]
+    assert standard.error(right) > LIMITS["fp32"]
     checked_error(standard, right, precision="fp32", backend="it")
     with pytest.raises(InexactError, match=r"off the fp64 output by .*, the network by"):
         checked_error(standard, 1.5 * right, precision="fp32", backend="it")
@@ -455,7 +454,7 @@ def rounded(bits: int) -> Callable[[Tensor, Tensor], Tensor]:
 def test_products_are_named_by_their_bits(
     product: Callable[[Tensor, Tensor], Tensor], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_pointwise_convolution", product)
+    monkeypatch.setattr("archbench.measure.backend._pointwise_convolution", product)
     assert computed_precision(Conditions()) == name
 
 

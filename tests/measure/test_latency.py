@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from archbench.errors import MissingError
-from archbench.measure.backend import prepared
+from archbench.measure.agreement import prepared
 from archbench.measure.latency.calibration import Anchor, CalibratedBench, calibrate
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.latency import measure_latency

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from archbench.errors import NETWORK_FAULTS, InexactError, fault_text
 from archbench.exactness import tensors_of
-from archbench.measure.backend import Runnable, prepared
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import Runnable
 from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
 from archbench.measure.latency.clock import Forward, Watch

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archbench.measure.backend import Runnable, of_calibrators, prepared
+from archbench.measure.agreement import prepared
+from archbench.measure.backend import Runnable, of_calibrators
 from archbench.study.measurement import Conditions
 
 _Family = Literal["attention", "convolution"]
