@@ -270,10 +270,12 @@ def known_anchors(
     calibration = header.get("calibration")
     if calibration is None or protocol_of(calibration["settings"]) != PROTOCOL:
         return ()
-    backend, begun = conditions.backend, Environment(**header["environment"])
     now = environment_of(conditions.device, here=environment)
-    is_here = begun.what_counts(backend=backend) == now.what_counts(backend=backend)
-    is_here = calibration["environment_id"] == now.id if conditions.is_remote else is_here
+    if conditions.is_remote:  # the header's environment is that of the machine that searched
+        is_here = calibration["environment_id"] == now.id
+    else:
+        begun, backend = Environment(**header["environment"]), conditions.backend
+        is_here = begun.what_counts(backend=backend) == now.what_counts(backend=backend)
     is_alike = Conditions.from_document(header["conditions"]) == conditions
     return calibration.get("anchors", ()) if is_here and is_alike else ()
 
