@@ -27,7 +27,7 @@ def visible_gpus(
     asked: Sequence[int] | None = None,
     *,
     environment: Mapping[str, str] = os.environ,
-    listed: "Callable[[], str] | None" = None,
+    listed: Callable[[], str] | None = None,
 ) -> tuple[Gpu, ...]:
     """The GPUs of these numbers, as ``nvidia-smi`` counts them, else all that are visible here.
 
