@@ -15,6 +15,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from archbench.command_line import command_line
+from archbench.digest import sha256_of_file
 from archbench.errors import StorageError
 from archbench.study.atomic_file import require_own, storage_failures, sync_folder
 from archbench.study.database import Store
@@ -88,7 +89,10 @@ def pack(path: Path, archive: Path) -> Path:
     with _held(path), storage_failures(archive):
         with Store.open(path / DATABASE) as store:
             files = {DATABASE: store.back_up(), **_files(path)}
-        listed = [{"path": name, **_facts(file)} for name, file in files.items()]
+        listed = [
+            {"path": name, "bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+            for name, file in files.items()
+        ]
         manifest = {"schema": PACKED, "name": path.resolve().name, "files": listed}
         try:
             with tarfile.open(partial, "x:gz", compresslevel=6) as tar:
@@ -182,12 +186,6 @@ def _files(path: Path) -> dict[str, Path]:
         if file.is_file():
             found[inside.as_posix()] = file
     return found
-
-
-def _facts(file: Path) -> dict[str, Any]:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
 
 
 def _add(tar: tarfile.TarFile, name: str, content: Path | bytes) -> None:
