@@ -132,7 +132,7 @@ def write_tables(
 def _design_cells(
     record: TrialRecord, *, num_validation: int, sure: FrontProbabilities
 ) -> dict[str, Any]:
-    failure, best = record.failure, throughput(record.latency) if record.latency else None
+    failure, best = record.failure, throughput(record.latency)
     return {
         **vars(record),
         **{name: one.value(record) for name, one in OBJECTIVES.items()},

@@ -35,14 +35,14 @@ def with_batches(latency: Measurement, others: Mapping[int, Measurement]) -> Mea
     return Measurement(**{**vars(latency), "details": details})
 
 
-def throughput(latency: Measurement) -> Throughput | None:
-    """The best of all batches that a network was timed at; None without a value.
+def throughput(latency: Measurement | None) -> Throughput | None:
+    """The best of all batches that a network was timed at; None without a latency or its value.
 
     The interval is at least as wide, as a share, as that of the latency.
     """
-    value, low, high = latency.value, latency.low, latency.high
-    if not value or low is None or high is None:
+    if latency is None or not latency.value or latency.low is None or latency.high is None:
         return None
+    value, low, high = latency.value, latency.low, latency.high
     own, details = latency.conditions.batch, latency.details
     found = [Throughput(batch=own, ms=value / own, low=low / own, high=high / own)]
     for batch in (int(key[1]) for name in details if (key := _TIMES.fullmatch(name))):

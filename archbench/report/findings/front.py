@@ -192,7 +192,7 @@ def _best_batch(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]
     """At which batch its throughput is best, where a study times its networks at several."""
     if summary is None or "batches" not in summary.header:
         return {}
-    best = throughput(record.latency) if record.latency else None
+    best = throughput(record.latency)
     return {"best batch": Cell(best.batch, value=best.batch) if best else Cell("", value="")}
 
 

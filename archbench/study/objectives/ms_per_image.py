@@ -12,7 +12,7 @@ def _ms_per_image(latency: Measurement) -> float | None:
 
 
 def _interval(record: TrialRecord) -> tuple[float, float] | None:
-    best = None if record.latency is None else throughput(record.latency)
+    best = throughput(record.latency)
     return None if best is None else (best.low, best.high)
 
 
