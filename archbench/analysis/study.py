@@ -31,7 +31,7 @@ from archbench.analysis.verdict import no_front_reason, verdict
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_header, read_kind
 from archbench.study.planned import refuse_planned
-from archbench.study.study_folder import DATABASE, path_of
+from archbench.study.study_folder import DATABASE, path_of, studies_in
 from archbench.study.trial import TrialRecord
 
 _SCHEMA = "archbench.study/1"
@@ -54,9 +54,7 @@ def open_study(path: Path | str) -> StudyReader:
     path = path_of(path, place="study")
     file = path / DATABASE if path.is_dir() or path.suffix != ".db" else path
     if not file.is_file():
-        known = sorted(
-            found.parent.name for found in path.parent.glob(f"*/{DATABASE}") if _is_search(found)
-        )
+        known = [one.name for one in studies_in(path.parent) if _is_search(one / DATABASE)]
         raise StorageError(
             "there is no study here",
             place=str(path),
@@ -93,11 +91,11 @@ def insight(study: StudyReader | Path | str) -> Insight:
 def retrained_under(certificate: Certificate) -> list[Retraining]:
     """What studies beside a certificate that it holds for reached in full training, by name."""
     subject, found = certificate.header["subject"], []
-    for file in sorted(certificate.path.resolve().parent.glob(f"*/{DATABASE}")):
+    for path in studies_in(certificate.path.resolve().parent):
         with suppress(StorageError):  # of what cannot be read nothing is known
-            header = read_header(file)
+            header = read_header(path / DATABASE)
             if subject and KEY in header and json.loads(json.dumps(subject_of(header))) == subject:
-                found.append(open_study(file.parent).retraining)
+                found.append(open_study(path).retraining)
     return [one for one in found if one is not None]
 
 

@@ -8,10 +8,17 @@ from archbench.analysis.study import StudyReader
 from archbench.analysis.study_header import CONFIRMED, source_in_words, space_typed
 from archbench.errors import StorageError
 from archbench.study.connection import read
-from archbench.study.keeping import size_bytes, studies_in
+from archbench.study.keeping import size_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import objective_value
-from archbench.study.study_folder import CHECKPOINTS, DATABASE, REPORT, RETRAINED, is_owned
+from archbench.study.study_folder import (
+    CHECKPOINTS,
+    DATABASE,
+    REPORT,
+    RETRAINED,
+    is_owned,
+    studies_in,
+)
 from archbench.study.trial import Snapshot
 
 SCHEMA = "archbench.studies/1"

@@ -50,10 +50,9 @@ def _networks(ctx: click.Context) -> Iterable[str]:
 
 
 def _studies(ctx: click.Context) -> Iterable[str]:
-    from archbench.study.study_folder import DATABASE
+    from archbench.study.study_folder import studies_in
 
-    results = Path(ctx.params.get("results") or RESULTS)
-    return sorted(file.parent.name for file in results.glob(f"[!.]*/{DATABASE}"))
+    return [path.name for path in studies_in(Path(ctx.params.get("results") or RESULTS))]
 
 
 def _designs(ctx: click.Context) -> Iterable[str]:

@@ -12,7 +12,7 @@ from archbench.report.number import plural
 from archbench.report.study_plot import pareto_figure
 from archbench.report.summary import Summary
 from archbench.study.connection import read_kind
-from archbench.study.study_folder import DATABASE, REPORT
+from archbench.study.study_folder import DATABASE, REPORT, studies_in
 
 FILE = "index.html"
 _WIDTH = 3.9  # inches of a plot
@@ -24,7 +24,7 @@ def gallery(results: Path) -> Markup:
     Raises:
         StorageError: There is no study in it.
     """
-    paths = sorted(file.parent for file in results.glob(f"*/{DATABASE}"))
+    paths = studies_in(results)
     if not paths:
         raise StorageError(
             "there is no study here",

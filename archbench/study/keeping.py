@@ -1,4 +1,4 @@
-"""How are studies kept: found, named anew, removed, and packed into a file that travels."""
+"""How are studies kept: named anew, removed, and packed into a file that travels."""
 
 import gzip
 import hashlib
@@ -29,11 +29,6 @@ _MANIFEST = "manifest.json"
 _MOST_MANIFEST = 1 << 24  # bytes
 _BLOCK = 1 << 20
 _UNSOUND = (tarfile.TarError, EOFError, zlib.error, ValueError, LookupError, TypeError)
-
-
-def studies_in(results: Path) -> list[Path]:
-    """The folders of all studies in a folder, certificates and ablations too, by name."""
-    return sorted(file.parent for file in results.glob(f"[!.]*/{DATABASE}"))
 
 
 def size_bytes(path: Path) -> int:

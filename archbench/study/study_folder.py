@@ -134,6 +134,14 @@ def require_writable(results: Path) -> None:
             pass
 
 
+def studies_in(results: Path) -> list[Path]:
+    """The folders of all studies in a folder, certificates and ablations too, by name.
+
+    What is being made or removed has a name that begins with a dot, and is none.
+    """
+    return sorted(file.parent for file in results.glob(f"[!.]*/{DATABASE}"))
+
+
 def own_folder(study: Path, name: str) -> Path:
     """A folder in that of a study, which is made where it is missing.
 

@@ -15,7 +15,7 @@ from archbench.errors import ArchbenchError, StorageError
 from archbench.study import keeping
 from archbench.study.connection import read, read_header
 from archbench.study.database import Store
-from archbench.study.study_folder import is_owned, ownership
+from archbench.study.study_folder import is_owned, ownership, studies_in
 from tests.study import example
 
 
@@ -48,7 +48,7 @@ def test_an_imported_study_may_have_another_name(study: Path, tmp_path: Path) ->
         keeping.unpack(archive, study.parent)
     path = keeping.unpack(archive, study.parent, name="copy")
     assert read_header(path / "study.db")["name"] == "copy"
-    assert keeping.studies_in(study.parent) == [path, study]
+    assert studies_in(study.parent) == [path, study]
 
 
 def test_a_renamed_study_knows_its_name(study: Path) -> None:
