@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -34,17 +35,12 @@ def command(study: str, every: float, results: Path) -> None:
     from archbench.study.study_folder import resume_command
 
     path = open_study(names.study_path(study, results=results)).path
-    before, now = stamp(path), standing(path)
-    if console.is_terminal(sys.stderr):
-        with picture(lambda: now):
-            while now.is_running:
-                time.sleep(every)
-                if (latest := stamp(path)) != before:
-                    before, now = latest, standing(path)
-    else:
-        told = ""
+    is_drawn = console.is_terminal(sys.stderr)
+    is_told = not is_drawn and not console.is_json()
+    before, now, told = stamp(path), standing(path), ""
+    with picture(lambda: now) if is_drawn else nullcontext():
         while True:
-            if not console.is_json() and now.headline() != told:
+            if is_told and now.headline() != told:
                 told = now.headline()
                 console.note(told)
             if not now.is_running:
