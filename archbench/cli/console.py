@@ -90,7 +90,7 @@ def is_verbose() -> bool:
     return _said(LOUDNESS) == "verbose"
 
 
-def _said(key: str) -> str | None:
+def _said(key: str) -> Any:
     ctx = click.get_current_context(silent=True)
     return ctx.meta.get(key) if ctx else None
 
@@ -131,8 +131,7 @@ def result(text: str) -> None:
 
 def _stdout() -> TextIO:
     """Our stdout, also while what others print there goes to stderr."""
-    ctx = click.get_current_context(silent=True)
-    stream: TextIO = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
+    stream: TextIO = _said(STDOUT) or sys.stdout
     return stream
 
 

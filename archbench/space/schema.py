@@ -9,12 +9,7 @@ from archbench.models.part import KINDS, Role, part_spec
 from archbench.models.path import NETWORK_FIELDS
 from archbench.models.spec import ArchSpec, HeadSpec, StageSpec
 from archbench.space.reading import KEYS, RANGE_KEYS, VALUES_KEYS
-from archbench.space.sections import (
-    ProxySection,
-    SearchSection,
-    TargetSection,
-    keys_of,
-)
+from archbench.space.sections import ProxySection, SearchSection, TargetSection, keys_of
 from archbench.study.objective import OBJECTIVES, costs
 
 Schema = dict[str, Any]
@@ -109,8 +104,7 @@ def _part(role: Role) -> Schema:
     """An embed or a block: one of ours by its kind, or one from outside with any fields."""
     names = KINDS[role].names
     ours = [
-        {**_mapping({"kind": {"const": name}, **_of_fields(part_spec(role, name))})}
-        for name in names
+        _mapping({"kind": {"const": name}, **_of_fields(part_spec(role, name))}) for name in names
     ]
     outside = {"type": "object", "properties": {"kind": {"not": {"enum": list(names)}}}}
     return {"required": ["kind"], "anyOf": [*ours, outside]}

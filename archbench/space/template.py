@@ -37,7 +37,6 @@ def template(name: str) -> str:
     """
     spec = as_spec(name)
     document = spec.to_document()
-    axes = dict(_axes(document))
     macs = count(spec).macs * 3 // 2
     parts = [
         _BEGIN.format(name=name),
@@ -48,7 +47,7 @@ def template(name: str) -> str:
             }
         ),
         "\n# What varies; [each] would be a choice for every stage, [all] is one for all.\naxes:\n",
-        _lines({path: (values, told) for path, (values, told) in axes.items()}, indent="  "),
+        _lines(dict(_axes(document)), indent="  "),
         "\n# What every candidate must meet, decided before anything is built.\nrequire:\n",
         f"  - macs <= {float(f'{macs / 1e6:.2g}'):g}e6\n",
         "\n# What is wanted, and the most that a cost may be: nothing over a limit is trained.\n",
