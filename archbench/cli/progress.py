@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from archbench.cli import console
 from archbench.report import number
-from archbench.report.findings.front import accuracy_text, cost_text, front_table, latency_text
+from archbench.report.findings.front import accuracy_text, cost_text, front_so_far, latency_text
 from archbench.report.text import clean, listed
 from archbench.search import events
 from archbench.study.trial import TrialRecord, final_accuracies
@@ -21,9 +21,6 @@ from archbench.study.trial import TrialRecord, final_accuracies
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
-
-ROWS = 8
-"""Members of the front that the picture shows at most."""
 
 
 class Pictured(Protocol):
@@ -208,10 +205,7 @@ class SearchProgress:
         ] or [self._step_text()]
         if not self.front:
             return [*shown, "", f"no front yet: {self.no_front_reason()}"]
-        rest = len(self.front) - ROWS
-        more = [f"and {rest} more"] if rest > 0 else []
-        table = front_table(self.front[:ROWS]).text().split("\n")
-        return [*shown, "", "the front so far", *table, *more]
+        return [*shown, "", *front_so_far(self.front)]
 
     def headline(self) -> str:
         """Where the search stands, in one line: what is done, what is left in all, until when."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.progress import ROWS, SearchProgress, shown
-from archbench.report.findings.front import front_table
+from archbench.cli.progress import SearchProgress, shown
+from archbench.report.findings.front import ROWS, front_table
 from archbench.search import events
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
 from tests.study.example import latency

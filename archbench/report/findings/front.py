@@ -18,6 +18,9 @@ from archbench.study.objective import OBJECTIVES
 from archbench.study.throughput import throughput
 from archbench.study.trial import PRECISION, TrialRecord
 
+ROWS = 8
+"""Members of the front that are shown at most while a search runs."""
+
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _TITLES = {
     "px": "side of the images, px",
@@ -116,6 +119,13 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
         is_sortable=True,
         ids=[f"trial-{record.number}" for record in members],
     )
+
+
+def front_so_far(members: Sequence[TrialRecord]) -> list[str]:
+    """The lines of a front while its search runs: its cheapest members, and how many more."""
+    rest = len(members) - ROWS
+    more = [f"and {rest} more"] if rest > 0 else []
+    return ["the front so far", *front_table(members[:ROWS]).text().split("\n"), *more]
 
 
 def baselines_table(summary: Summary) -> ReportTable:

@@ -6,13 +6,10 @@ from pathlib import Path
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.report import number
-from archbench.report.findings.front import front_table, latency_text
+from archbench.report.findings.front import front_so_far, latency_text
 from archbench.report.summary import mean_curve
 from archbench.study.study_folder import DATABASE, is_owned
 from archbench.study.trial import TrialRecord
-
-ROWS = 8
-"""Members of the front that are shown at most."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,7 @@ class Standing:
         members = self.study.front_records()
         if not members:
             return [*running, "", f"no front yet: {self.study.no_front_reason()}"]
-        rest = len(members) - ROWS
-        more = [f"and {rest} more"] if rest > 0 else []
-        return [
-            *running,
-            "",
-            "the front so far",
-            *front_table(members[:ROWS]).text().split("\n"),
-            *more,
-        ]
+        return [*running, "", *front_so_far(members)]
 
 
 def standing(path: Path) -> Standing:
