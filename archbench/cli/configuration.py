@@ -71,10 +71,9 @@ def defaults(
         UsageError: A key names no command or no option, or its value is none of an option.
     """
     found: dict[str, Any] = {}
-    known = group.list_commands(click.Context(group))
     typed = next((word for word in words if not word.startswith("-")), "")
     for one in configurations:
-        for option in _options(group, one, known):
+        for option in _options(group, one):
             if option.command == ():
                 targets = [(), *_paths(group, typed)] if typed else [()]
             else:
@@ -127,14 +126,13 @@ def in_effect(group: click.Group, configurations: Sequence[Configuration]) -> di
     Raises:
         UsageError: See ``defaults``.
     """
-    known = group.list_commands(click.Context(group))
     said = [
         {"command": " ".join(one.command), "option": one.key, "value": one.value, "from": one.place}
         for configuration in configurations
-        for one in _options(group, configuration, known)
+        for one in _options(group, configuration)
     ]
     variables: dict[str, tuple[tuple[str, ...], str]] = {}
-    for path in [(), *(path for name in known for path in _paths(group, name))]:
+    for path in _all_paths(group):
         for key, _ in _named(_command(group, path)):
             variables |= {_variable(*path, key): (path, key), _variable(key): ((), key)}
     said += [
@@ -160,10 +158,9 @@ class _Option:
         return self.configuration.place(*self.command, self.key)
 
 
-def _options(
-    group: click.Group, configuration: Configuration, known: Sequence[str]
-) -> Iterator[_Option]:
+def _options(group: click.Group, configuration: Configuration) -> Iterator[_Option]:
     """Every option of a configuration, once it is known that there is one."""
+    known = group.list_commands(click.Context(group))
     for key, value in configuration.content.items():
         if isinstance(value, Mapping):
             if key not in known:
@@ -171,7 +168,7 @@ def _options(
             yield from _of_command(group, configuration, (key,), value)
         else:
             yield _Option(configuration, (), _dashed(key), value)
-            if not _has_somewhere(group, known, _dashed(key)):
+            if not _has_somewhere(group, _dashed(key)):
                 raise UsageError(
                     f"no command has the option {key!r}",
                     place=configuration.place(key),
@@ -228,6 +225,13 @@ def _from_folder(text: str, option: _Option) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def _all_paths(group: click.Group) -> Iterator[tuple[str, ...]]:
+    """The paths of the group itself and of every command; its file is imported on its turn."""
+    yield ()
+    for name in group.list_commands(click.Context(group)):
+        yield from _paths(group, name)
+
+
 def _paths(group: click.Group, name: str) -> list[tuple[str, ...]]:
     """The path of a command, and those of the commands in it."""
     if name not in group.list_commands(click.Context(group)):
@@ -247,9 +251,8 @@ def _command(group: click.Group, path: Sequence[str]) -> click.Command:
     return command
 
 
-def _has_somewhere(group: click.Group, known: Sequence[str], key: str) -> bool:
-    paths = [(), *(path for name in known for path in _paths(group, name))]
-    return any(_param(_command(group, path), key) is not None for path in paths)
+def _has_somewhere(group: click.Group, key: str) -> bool:
+    return any(_param(_command(group, path), key) is not None for path in _all_paths(group))
 
 
 def _param(command: click.Command, key: str) -> click.Parameter | None:
