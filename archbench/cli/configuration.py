@@ -60,18 +60,17 @@ def read(folder: Path) -> list[Configuration]:
 
 
 def defaults(
-    group: click.Group, configurations: Sequence[Configuration], *, words: Sequence[str]
+    group: click.Group, configurations: Sequence[Configuration], *, typed: str
 ) -> dict[str, Any]:
     """What the configurations say, as click takes defaults; later ones count more.
 
     All that they say is checked. Keys that stand under no command are defaults of those options of
-    the command among the ``words``, and of the group itself.
+    the command that was ``typed``, if one was, and of the group itself.
 
     Raises:
         UsageError: A key names no command or no option, or its value is none of an option.
     """
     found: dict[str, Any] = {}
-    typed = next((word for word in words if not word.startswith("-")), "")
     for one in configurations:
         for option in _options(group, one):
             if option.command == ():

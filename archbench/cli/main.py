@@ -75,9 +75,7 @@ class CommandFolder(click.Group):
         """
         if cmd_name.startswith("-"):
             return None
-        command: click.Command = REGISTRY.load(
-            _ALIASES.get(cmd_name, cmd_name), place="archbench"
-        ).command
+        command: click.Command = REGISTRY.load(cmd_name, place="archbench").command
         inner = command.commands if isinstance(command, click.Group) else {}
         for one, path in ((command, ()), *((one, (name,)) for name, one in inner.items())):
             one.context_class = RunContext
@@ -85,6 +83,12 @@ class CommandFolder(click.Group):
             completion.with_names(one)
             configuration.with_variables(one, cmd_name, *path)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a command's own name in place of what is typed for want of it."""
+        return super().resolve_command(ctx, [_ALIASES.get(args[0], args[0]), *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the sections; a command that is in none comes under Other."""
@@ -189,7 +193,13 @@ def _defaults(command: click.Command, words: Sequence[str]) -> dict[str, Any]:
     """What files of the person and of the project give to options."""
     if not isinstance(command, click.Group) or not (found := configuration.read(Path.cwd())):
         return {}
-    return configuration.defaults(command, found, words=words)
+    return configuration.defaults(command, found, typed=_typed_command(words))
+
+
+def _typed_command(words: Sequence[str]) -> str:
+    """The name of the command among what was typed; empty where there is none."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    return _ALIASES.get(name, name)
 
 
 def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
@@ -211,8 +221,7 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
         if "--resume" in arguments:
             again = command_line("archbench", *arguments)
             return parked(by, "interrupted", help=f"the same command goes on: {again}")
-        name = next((word for word in arguments if not word.startswith("-")), "")
-        if kept := _KEPT.get(name):
+        if kept := _KEPT.get(_typed_command(arguments)):
             return parked(by, f"interrupted, and {kept}", help="the same command does the rest")
         return parked(by, "interrupted, and nothing is kept", help="the same command starts over")
     if isinstance(error, SystemExit):

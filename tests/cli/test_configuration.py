@@ -21,8 +21,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "archbench"
 
 
-def _defaults(*words: str) -> dict[str, object]:
-    return configuration.defaults(archbench, configuration.read(Path.cwd()), words=words)
+def _defaults(typed: str) -> dict[str, object]:
+    return configuration.defaults(archbench, configuration.read(Path.cwd()), typed=typed)
 
 
 def test_the_command_line_counts_more_than_environment_project_and_person(
@@ -37,6 +37,17 @@ def test_the_command_line_counts_more_than_environment_project_and_person(
     monkeypatch.setenv("ARCHBENCH_RESULTS", "variable")
     assert "\nvariable " in run("studies").out
     assert "\ntyped " in run("studies", "--results", "typed").out
+
+
+def test_what_is_typed_for_a_name_has_the_defaults_of_that_name(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_study(Path("project/one"))
+    write_study(Path("variable/two"))
+    Path("archbench.toml").write_text('results = "project"\n')
+    assert "\none " in run("list").out
+    monkeypatch.setenv("ARCHBENCH_STUDIES_LIST_RESULTS", "variable")
+    assert "\ntwo " in run("list").out
 
 
 def test_a_project_file_holds_in_the_folders_below_it(
