@@ -226,18 +226,6 @@ def read_setting(text: str) -> tuple[str, Node]:
     return key, load_yaml(value, source=f"--set {key}")
 
 
-def first_comment(text: str) -> str:
-    """The first paragraph of comment at the top of a text, as one line."""
-    lines = []
-    for line in text.removeprefix("\ufeff").splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#") and stripped.strip("# "):
-            lines.append(stripped.lstrip("#").strip())
-        elif lines or stripped.strip("# "):
-            break
-    return " ".join(lines)
-
-
 def write_flow(value: Any) -> str:
     """A plain value as YAML on one line, which ``load_yaml`` reads back as it was.
 
@@ -254,22 +242,6 @@ def write_flow(value: Any) -> str:
             return f"[{', '.join(map(write_flow, value))}]"
         case _:
             return json.dumps(value)
-
-
-def document_text(document: Mapping[str, Any]) -> str:
-    """A plain document as the text of a file, a key a line.
-
-    Raises:
-        SpaceError: It holds what YAML has no form for.
-    """
-    try:
-        return "".join(f"{write_flow(k)}: {write_flow(v)}\n" for k, v in document.items())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SpaceError(
-            f"the document cannot be written as YAML: {error}",
-            place="space",
-            help="it may hold dicts, lists, text, numbers, True, False and None",
-        ) from None
 
 
 _KINDS: Sequence[tuple[type, str]] = (

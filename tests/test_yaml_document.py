@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.errors import MissingError, SpaceError
-from archbench.yaml_document import first_comment, load_yaml, read_text, write_flow
+from archbench.yaml_document import load_yaml, read_text, write_flow
 
 GOOD = """\
 # Which one is best?
@@ -152,19 +152,6 @@ def test_a_missing_file_a_folder_and_one_that_is_too_large_are_told_apart(tmp_pa
         read_text(tmp_path / "none.yaml")
     with pytest.raises(SpaceError, match="cannot be read: Is a directory"):
         read_text(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "comment"),
-    [
-        (GOOD, "Which one is best?"),
-        ("\n# One\n# sentence.\n#\n# More.\na: 1", "One sentence."),
-        ("#\n# Late.\na: 1", "Late."),
-        ("a: 1 # not this", ""),
-    ],
-)
-def test_the_first_comment_is_the_question(text, comment):
-    assert first_comment(text) == comment
 
 
 values = st.recursive(

@@ -1,4 +1,4 @@
-"""What does a space file say: its base, axes, requirements and conditions, each with its place."""
+"""What does a space file say: question, base, axes, requirements and conditions, and where?"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -68,6 +68,34 @@ def sets_more(longer: str, text: str) -> bool:
     is_section = _HEADER in begin or more.startswith(_HEADER)
     lines = more.removeprefix(_HEADER).splitlines()
     return longer.startswith(begin) and is_section and all(map(_SETTING.fullmatch, lines))
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """A space that is a plain document as the text of its file, a key a line.
+
+    Raises:
+        SpaceError: It holds what YAML has no form for.
+    """
+    try:
+        return "".join(f"{write_flow(k)}: {write_flow(v)}\n" for k, v in document.items())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SpaceError(
+            f"the document cannot be written as YAML: {error}",
+            place="space",
+            help="it may hold dicts, lists, text, numbers, True, False and None",
+        ) from None
+
+
+def first_comment(text: str) -> str:
+    """The question of a space: the first paragraph of comment at the top, as one line."""
+    lines = []
+    for line in text.removeprefix("\ufeff").splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#") and stripped.strip("# "):
+            lines.append(stripped.lstrip("#").strip())
+        elif lines or stripped.strip("# "):
+            break
+    return " ".join(lines)
 
 
 def read_axes(

@@ -21,7 +21,15 @@ from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.file import find
 from archbench.space.known_network import KnownNetwork, known_network
-from archbench.space.reading import read_axes, read_base, read_requirements, read_root, sets_more
+from archbench.space.reading import (
+    document_text,
+    first_comment,
+    read_axes,
+    read_base,
+    read_requirements,
+    read_root,
+    sets_more,
+)
 from archbench.space.resolution import sides_of, with_side
 from archbench.space.sections import (
     AUTO,
@@ -33,14 +41,7 @@ from archbench.space.sections import (
 )
 from archbench.space.selection import Selection
 from archbench.study.objective import costs
-from archbench.yaml_document import (
-    Node,
-    Place,
-    document_text,
-    first_comment,
-    read_text,
-    write_flow,
-)
+from archbench.yaml_document import Node, Place, read_text, write_flow
 
 _ALLOWED = "a file, the name of a shipped space, a document (a dict) or a SearchSpace"
 _TRIES = 50

@@ -10,6 +10,7 @@ from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
 from archbench.space.file import find
 from archbench.space.reader import parse_duration
+from archbench.space.reading import first_comment
 from archbench.space.sections import SearchSection, override
 from tests.space.conftest import NETWORK
 
@@ -333,3 +334,16 @@ def test_int8_is_a_precision_or_a_second_one(make, written, precisions):
 def test_other_lists_of_precisions_are_refused(make, written):
     with pytest.raises(SpaceError, match=r"one of floats and int8"):
         make(f"target: {{precision: {written}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "comment"),
+    [
+        ("# Which one is best?\nbase: levit_128s\n", "Which one is best?"),
+        ("\n# One\n# sentence.\n#\n# More.\na: 1", "One sentence."),
+        ("#\n# Late.\na: 1", "Late."),
+        ("a: 1 # not this", ""),
+    ],
+)
+def test_the_first_comment_is_the_question(text, comment):
+    assert first_comment(text) == comment
