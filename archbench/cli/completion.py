@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -44,6 +43,8 @@ def _spaces(ctx: click.Context) -> Iterable[str]:
 
 def _networks(ctx: click.Context) -> Iterable[str]:
     """The names of published networks, which their files hold; the catalogue would import torch."""
+    import tomllib
+
     files = (Path(package.__file__).parent / "models" / "published").glob("*.toml")
     found = (tomllib.loads(file.read_text(encoding="utf-8"))["variants"] for file in files)
     return sorted(name for names in found for name in names)

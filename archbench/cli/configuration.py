@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,6 +279,8 @@ def _dashed(key: str) -> str:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
+    import tomllib  # not for who has no such file
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
