@@ -21,6 +21,8 @@ from archbench.search.growth import as_begun
 from archbench.search.kept_weights import kept_weights
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
+from archbench.study.database import Store
+from archbench.study.study_folder import DATABASE
 from archbench.study.trial import TrialRecord
 from archbench.train.checkpoint import read_tensors
 from tests.search import tiny
@@ -92,12 +94,20 @@ def test_tables_and_page_tell_the_resolution(study: StudyReader) -> None:
 def test_a_search_that_was_killed_comes_to_the_same_bit_for_bit(
     study: StudyReader, space: Path, tmp_path: Path
 ) -> None:
-    def kill(event: events.Event) -> None:
+    def before_any(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted):
+            raise KeyboardInterrupt
+
+    def amid(event: events.Event) -> None:
         if isinstance(event, events.RungFinished) and event.number == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(ParkedError):
-        search(space, results=tmp_path, workers=1, on_event=kill)
+        search(space, results=tmp_path, workers=1, on_event=before_any)
+    with Store.open(tmp_path / "toy" / DATABASE) as begun:
+        begun.set_header("plan", study.header["plan"])  # whatever trains faster by now
+    with pytest.raises(ParkedError):
+        search(space, results=tmp_path, workers=1, resume=True, on_event=amid)
     found = search(space, results=tmp_path, workers=1, resume=True)
     assert found is not None
     assert [_told(record) for record in found.trials()] == list(map(_told, study.trials()))
