@@ -226,6 +226,19 @@ def test_data_are_named_by_their_content_elsewhere(
         engine.start(_training(data, teacher="convolutional", folder=tmp_path), timeout_s=1)
 
 
+def test_data_that_are_prepared_later_are_taken_along_from_then_on(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "fresh"))
+    engine, cluster = _engine(_trains)
+    job = _training(data, teacher="none", folder=tmp_path)
+    engine.start(job, timeout_s=1)
+    assert cluster.hands[0].given["cached"] == {}
+    load(data, resolution=16)
+    engine.start(job, timeout_s=1)
+    assert len(cluster.hands[1].given["cached"]) == 1
+
+
 def _training(data: str, *, teacher: str, folder: Path) -> TrainJob:
     proxy = Proxy(
         data=data,

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -120,7 +120,7 @@ class RemoteEngine:
         self._hired: list[_Hired] = []
         self._environment = capture()
         self._shared: dict[str, Any] = {}
-        self._copies: dict[tuple[str, int, int], tuple[str, Mapping[str, Path]]] = {}
+        self._copies: dict[tuple[str, int, int], tuple[str, str, Path]] = {}
 
     @property
     def workers(self) -> int:
@@ -266,10 +266,15 @@ class RemoteEngine:
     ) -> None:
         """Adds prepared images of a side; by those of the side ``base`` all are named elsewhere."""
         if (name, base, side) not in self._copies:
-            self._copies[name, base, side] = _copied(name, base=base, side=side)
-        there, files = self._copies[name, base, side]
+            file = entry_path(name, resolution=side)
+            if not file.exists():
+                return  # not prepared yet: who comes before that reads none
+            there = name_elsewhere(open_data(name, resolution=base))
+            place = f"data/{entry_path(there, resolution=side).name}"
+            self._copies[name, base, side] = there, place, file
+        there, place, file = self._copies[name, base, side]
         texts[name] = "text", there, name
-        copies |= files
+        copies[place] = file
 
 
 def _unpacked(report: Report, names: OwnerNames) -> Report:
@@ -287,15 +292,6 @@ def _contents(names: OwnerNames) -> Iterator[tuple[tuple[str, str], bytes]]:
         for file in (path, previous_path(path)):
             if file.is_file():
                 yield (key, file.name), file.read_bytes()
-
-
-def _copied(name: str, *, base: int, side: int) -> tuple[str, Mapping[str, Path]]:
-    """The name elsewhere of prepared images, and their file by its place in a cache."""
-    file = entry_path(name, resolution=side)
-    if not file.exists():
-        return name, {}  # not prepared yet: who comes before that reads none
-    there = name_elsewhere(open_data(name, resolution=base))
-    return there, {f"data/{entry_path(there, resolution=side).name}": file}
 
 
 def _trained(job: Job) -> Iterator[tuple[Proxy, Document | None]]:
