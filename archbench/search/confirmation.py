@@ -30,9 +30,9 @@ from archbench.search.jobs import (
     time_each,
 )
 from archbench.search.kept_weights import copy_weights, remove_useless_files
+from archbench.search.opening import check_data, opened
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.other_runtimes import time_in_others
-from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import settings_of, space_of
 from archbench.study.study_folder import path_of

@@ -2,55 +2,37 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from archbench.analysis.baseline import BASELINES
-from archbench.analysis.front import FrontRule
 from archbench.analysis.study_header import backend_in_words
 from archbench.command_line import command_line
-from archbench.errors import StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.price import Price
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.quantised import quantisation_of
 from archbench.evaluate.target import Target
-from archbench.measure.machine import environment_of
-from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.models.rewrite import Sides
 from archbench.search import events
 from archbench.search.affordable import baseline_seconds, require_baseline_time, require_time
 from archbench.search.backend_choice import choose_backend
 from archbench.search.context import StudyContext
-from archbench.search.data_facts import known_data, prepared_data, teacher_facts
+from archbench.search.data_facts import prepared_data, teacher_facts
 from archbench.search.earlier import Match, earlier_anchors, known_plan
 from archbench.search.engines.local import held_bytes
-from archbench.search.inheritance import require_ancestor, with_ancestor
-from archbench.search.kept_weights import remove_strange_files
-from archbench.search.optuna_view import Ledger
+from archbench.search.inheritance import with_ancestor
+from archbench.search.opening import PREPARED, restore
 from archbench.search.preparation_jobs import find_target, price_trial
 from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
-from archbench.study.connection import read_kind
 from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
-from archbench.study.objective import details_wanted
-from archbench.study.planned import refuse_planned
-from archbench.study.shape import PUT_BACK, require_entries
 from archbench.train.recipe import Plan, Recipe
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs", "hours")
-_PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
-_NEEDED = (
-    *("name", "created", "seed", "sampler", "trials", "space_text", "space_name", "size"),
-    *("objectives", "limits", "conditions", "environment", "calibration", "proxy", "plan"),
-    *("seconds", *_PREPARED),
-)
 _PRICED = 3
 _TIMED = 5  # of which the fastest and the slowest are the anchors
 _ASKED = 32
@@ -137,85 +119,6 @@ def _tried(
     return target, context.call(function, timeout_s=timeout_s)
 
 
-@contextmanager
-def opened(context: StudyContext) -> Iterator[None]:
-    """Owns and opens the study of a context while the block runs.
-
-    Raises:
-        UsageError: It was begun on another machine or with other software.
-        StorageError: There is no study, it cannot be read, or another process owns it.
-    """
-    path = context.settings.path
-    with study_folder.ownership(path):
-        refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
-        with Ledger.open(path / study_folder.DATABASE) as context.study:
-            if list(context.study.trials) != list(range(len(context.study.trials))):
-                raise StorageError(
-                    "the study lacks trials: their numbers have gaps",
-                    place=str(path),
-                    help=PUT_BACK,
-                )
-            remove_strange_files(context.checkpoints, known=context.study.trials)
-            restore(context, context.study.header())
-            yield
-
-
-def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
-    """Gives a context the header of a study, and what is made from it.
-
-    Raises:
-        UsageError: It was begun on another machine or with other software.
-        StorageError: The header lacks an entry.
-    """
-    place = str(context.settings.path)
-    require_entries(header, _NEEDED, place=context.settings.path)
-    try:
-        refuse_other_environment(
-            header,
-            context.environment,
-            another="another that takes over what it can: "
-            + study_folder.another_from(context.settings.path),
-        )
-        context.header = dict(header)
-        kept = header["proxy"]
-        context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
-        context.target, context.int8 = None, None
-        conditions = Conditions.from_document(header["conditions"])
-        if "quantisation" in header:
-            context.int8 = replace(conditions, precision="int8")
-        if header["calibration"] is not None:
-            _refuse_other_protocol(header, path=context.settings.path)
-            context.target = Target(
-                conditions=conditions,
-                environment=environment_of(
-                    conditions.device, here=Environment(**header["environment"])
-                ),
-                constants=header["calibration"],
-                batches=tuple(header.get("batches", ())[1:]),
-                details=details_wanted([*header["objectives"], *header["limits"]]),
-                images=(context.proxy.data, context.proxy.resolution),
-            )
-        context.rule = FrontRule.of(header, place=place)
-    except (KeyError, TypeError) as error:
-        raise StorageError(
-            f"the study's header is not as this version writes it: {error}",
-            place=place,
-            help="begin a new study with another --name",
-        ) from error
-
-
-def _refuse_other_protocol(header: Mapping[str, Any], *, path: Path) -> None:
-    if protocol_of(header["calibration"]["settings"]) == PROTOCOL:
-        return
-    raise UsageError(
-        "an earlier version of archbench timed its networks by other rules, and latencies of "
-        "now could not be held against its own",
-        place=str(path),
-        help="begin another study that takes over its accuracies: "
-        + study_folder.another_from(path),
-    )
-
-
 def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ()) -> events.Prepared:
     """What is told before the first trial."""
     settings, header = context.settings, context.header
@@ -240,7 +143,7 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
         ),
         sources=sources,
         backend=backend_in_words(header),
-        **{key: header[key] for key in _PREPARED},
+        **{key: header[key] for key in PREPARED},
     )
 
 
@@ -258,39 +161,6 @@ def _baselines(context: StudyContext, *, each_s: float) -> tuple[tuple[str, ...]
             one["name"] for one in kept if one["digest"] is None and one["state"] == "running"
         )
     return names, min(most_s, each_s * len(names or ()))
-
-
-def check_data(context: StudyContext) -> None:
-    """Prepares data and teacher of a study again, where the cache is gone, and compares.
-
-    Raises:
-        UsageError: Images, labels, classes or teacher are others than when the study was begun.
-        MissingError: There are no data where they lay.
-        KeyboardInterrupt: Somebody wants it to stop.
-    """
-    settings = context.settings
-    context.say(f"preparing the data ({settings.data})")
-    kept = known_data(
-        context,
-        settings.data,
-        study=context.study,
-        path=settings.path,
-        sides=settings.space.trained_sides.values(),
-        download=settings.download,
-        another="another study that takes over what it can: "
-        + study_folder.another_from(settings.path),
-    )
-    if kept != context.header["proxy"]:
-        restore(context, context.study.header())
-    require_ancestor(context, context.proxy)
-    teacher = teacher_facts(context, context.proxy)
-    if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
-        raise UsageError(
-            "the teacher of the study is gone, and the one that was trained anew is another",
-            place=str(settings.path),
-            help="put back its file in the cache's folder teachers, or begin a new study with "
-            "another --name",
-        )
 
 
 def unplanned(settings: Settings, facts: Mapping[str, Any]) -> Proxy:
@@ -386,25 +256,3 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         BASELINES: None,
         "seconds": 0.0,
     }
-
-
-def refuse_other_environment(header: Mapping[str, Any], now: Environment, *, another: str) -> None:
-    """Nothing, when a study is gone on with where its numbers would come out the same.
-
-    What it was begun in stands in its header; ``another`` is what begins another one.
-
-    Raises:
-        UsageError: The machine or its software is another, as far as that changes numbers.
-    """
-    begun, conditions = Environment(**header["environment"]), header.get("conditions") or {}
-    backend = conditions.get("backend", "eager")
-    theirs, ours = (one.what_counts(backend=backend) for one in (begun, now))
-    differing = [key for key in ours if ours[key] != theirs[key]]
-    if not differing:
-        return
-    told = "; ".join(f"{key} was {theirs[key]} and is {ours[key]}" for key in differing)
-    raise UsageError(
-        f"the study was begun on another machine or with other software: {told}",
-        place="--resume",
-        help=f"its numbers and new ones could not be compared; resume it there, or begin {another}",
-    )

@@ -22,9 +22,10 @@ from archbench.search.context import StudyContext
 from archbench.search.earlier import read_earlier
 from archbench.search.growth import as_begun, grow
 from archbench.search.machines import Machines
+from archbench.search.opening import check_data, opened, restore
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.planning import plan_search
-from archbench.search.preparation import check_data, opened, prepare, prepared, restore
+from archbench.search.preparation import prepare, prepared
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start

@@ -17,7 +17,7 @@ from archbench.search import events
 from archbench.search.context import Context
 from archbench.search.data_facts import known_data, teacher_facts
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path
-from archbench.search.preparation import refuse_other_environment
+from archbench.search.opening import refuse_other_environment
 from archbench.search.preparation_jobs import price_trial
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.study.database import Store

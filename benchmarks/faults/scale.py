@@ -33,8 +33,8 @@ from archbench.search.engines._packing import NodeNames, PackedJob, PackedQuesti
 from archbench.search.engines._remote import RemoteEngine
 from archbench.search.growth import as_begun
 from archbench.search.jobs import RungReached, TrialEnd
+from archbench.search.opening import opened
 from archbench.search.optuna_view import Ledger
-from archbench.search.preparation import opened
 from archbench.search.sampler import load_sampler
 from archbench.search.scheduler import Done, Report, Sent
 from archbench.search.settings import settings_of

@@ -21,8 +21,8 @@ from archbench.search.earlier import Match, read_earlier
 from archbench.search.held_out_test import take_test
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
+from archbench.search.opening import opened, restore
 from archbench.search.optuna_view import Ledger
-from archbench.search.preparation import opened, restore
 from archbench.search.settings import Settings, settings_of
 from archbench.search.warm_start import (
     WarmStart,
