@@ -110,9 +110,10 @@ class Machines:
         Raises:
             ArchbenchError: They cannot be started.
         """
-        options, here = self.gpu_options(device), workers
         if self.is_cluster:
             options, here = self._cluster_options(device, target_device, threads=threads), 1
+        else:
+            options, here = self.gpu_options(device), workers
         engine: Engine = ENGINES.load(self.engine).make(
             workers=workers,
             threads=threads,
@@ -141,7 +142,7 @@ class Machines:
 
     def _gpus(self, device: str) -> tuple[Gpu, ...]:
         """Those of this machine to train on."""
-        if device == "cuda" and not self.is_cluster:
+        if device == "cuda":
             return visible_gpus(self.gpus, listed=self.listed)
         if self.gpus is not None:
             raise UsageError(
