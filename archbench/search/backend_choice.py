@@ -8,30 +8,15 @@ from typing import Any
 from archbench.errors import ArchbenchError
 from archbench.evaluate.runtime_choice import choice, fastest_first, serving_backends
 from archbench.evaluate.target import known_anchors
-from archbench.measure.backend import BACKENDS
-from archbench.measure.device.known import device_named
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match
 from archbench.search.preparation_jobs import time_base
 from archbench.search.settings import conditions_of
-from archbench.space import SearchSpace
 from archbench.space.sections import AUTO
 from archbench.study.objective import details_wanted
 
 _ALONE = "no other runtime that networks ship in is installed"
 _PEAK = "no other backend tells the peak memory"
-
-
-def refuse_unknown(space: SearchSpace) -> None:
-    """Refuses a backend or a device that is none before anything is prepared.
-
-    Raises:
-        ArchbenchError: There is none of this name.
-    """
-    if (asked := conditions_of(space)).is_remote:
-        device_named(asked.device, place=space.place_of("target.device"))
-    if (name := space.target.backend) != AUTO:
-        BACKENDS.load(name, place=space.place_of("target.backend"))
 
 
 def choose_backend(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> None:

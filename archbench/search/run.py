@@ -14,7 +14,6 @@ from archbench.command_line import command_line
 from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.search import events
-from archbench.search.backend_choice import refuse_unknown
 from archbench.search.baselines import train_baselines
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
@@ -28,6 +27,7 @@ from archbench.search.planning import plan_search
 from archbench.search.preparation import prepare, prepared
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trials import AllFailedError, reopen_failed, run_trials
+from archbench.search.usable import refuse_unknown
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
 from archbench.study import study_folder

@@ -9,7 +9,7 @@ from archbench.data.cache import request_for, with_source
 from archbench.errors import ArchbenchError, MissingError
 from archbench.evaluate.ancestor import NONE, PUBLISHED
 from archbench.evaluate.runtime_choice import serving_backends
-from archbench.measure.backend import require_backend
+from archbench.measure.backend import BACKENDS, require_backend
 from archbench.measure.device.known import device_named
 from archbench.search.pruning import load_pruner
 from archbench.search.sampler import load_sampler
@@ -28,9 +28,8 @@ def require_usable(space: SearchSpace) -> None:
     """
     load_sampler(space.search.sampler, place=space.place_of("search.sampler"))
     load_pruner(space.search.pruner, place=space.place_of("search.pruner"))
+    refuse_unknown(space)
     asked = conditions_of(space)
-    if asked.is_remote:
-        device_named(asked.device, place=space.place_of("target.device"))
     with _written_at(space, "target.backend"):
         if asked.backend == AUTO:
             serving_backends(asked, precisions=space.target.precisions)
@@ -49,6 +48,18 @@ def require_usable(space: SearchSpace) -> None:
         raise MissingError(
             f"there is no file {weights}", place=space.place_of("proxy.weights"), help=help_
         )
+
+
+def refuse_unknown(space: SearchSpace) -> None:
+    """Refuses a backend or a device that is none before anything is prepared.
+
+    Raises:
+        ArchbenchError: There is none of this name.
+    """
+    if (asked := conditions_of(space)).is_remote:
+        device_named(asked.device, place=space.place_of("target.device"))
+    if (name := space.target.backend) != AUTO:
+        BACKENDS.load(name, place=space.place_of("target.backend"))
 
 
 @contextmanager
