@@ -111,16 +111,15 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     """
     settings = context.settings
     is_wanted = is_asked_for or settings.search.confirm is not False
-    took = sum(record.seconds for record in context.trials)
-    budget_s = settings.confirmation_seconds(took) if is_wanted else 0.0
+    budget_s = settings.confirmation_seconds(context.took_s) if is_wanted else 0.0
     if not is_asked_for and _is_done(context, budget_s=budget_s):
         return
     repeats = Repeats(context, budget_s=budget_s)
-    number, left_s = len(_doubt(context).uncertain()), max(0.0, budget_s - repeats.spent_s)
+    number = len(_doubt(context).uncertain())
     timing_s = _START_S + 2 * SEARCH_BUDGET_S * number if context.target and number else 0.0
     started = events.ConfirmationStarted(
         in_doubt=number,
-        training_seconds=left_s / context.workers if number else 0.0,
+        training_seconds=repeats.left_s / context.workers if number else 0.0,
         remaining_seconds=repeats.remaining_seconds + timing_s if is_wanted else 0.0,
     )
     context.tell(started)
@@ -165,9 +164,12 @@ class Repeats(Jobs):
     def remaining_seconds(self) -> float:
         """That confirming the front takes at most from now on, other runtimes included."""
         settings, workers = self._context.settings, self._context.workers
-        took = sum(record.seconds for record in self._context.trials)
-        left_s = max(0.0, self._budget_s - self.spent_s)
-        return left_s / workers + settings.other_runtimes_seconds(took)
+        return self.left_s / workers + settings.other_runtimes_seconds(self._context.took_s)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of the budget that are left."""
+        return max(0.0, self._budget_s - self.spent_s)
 
     @property
     def spent_s(self) -> float:

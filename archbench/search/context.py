@@ -309,6 +309,11 @@ class StudyContext(Context):
         return list(self.study.trials.values())
 
     @property
+    def took_s(self) -> float:
+        """Seconds that the trials have taken, summed over workers."""
+        return sum(record.seconds for record in self.trials)
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints and weights."""
         return self.settings.path / study_folder.CHECKPOINTS

@@ -32,8 +32,7 @@ def time_in_others(context: StudyContext) -> None:
         KeyboardInterrupt: Somebody wants it to stop.
     """
     target, members = context.target, [one for one in context.front() if one.design is None]
-    took = sum(record.seconds for record in context.trials)
-    left_s = context.settings.other_runtimes_seconds(took)
+    left_s = context.settings.other_runtimes_seconds(context.took_s)
     if target is None or target.conditions.precision == "int8" or left_s < _LEAST_S or not members:
         return
     step = max(1.0, (len(members) - 1) / (_MOST - 1))
