@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LABEL = "archbench_target"
 """The resource of the machines on which candidates are timed, one each."""
 
+_NAMES = {"cpu": "CPU", "gpu": "GPU"}  # in Ray's words
 _LOOK_EVERY_S = 2.0
 
 
@@ -94,14 +95,7 @@ class RayCluster:
         Raises:
             UsageError: There is none.
         """
-        if not (found := sum(LABEL in node for node in self._alive())):
-            raise UsageError(
-                "no machine of the cluster has the label of the target, on which candidates are "
-                "timed",
-                place="--engine ray",
-                help=f"start Ray there with --resources='{{\"{LABEL}\": 1}}'",
-            )
-        return found
+        return len(self._labelled())
 
     def hire(self, place: Place) -> RemoteHand:
         """A hand at a place, as soon as there is room for one.
@@ -111,10 +105,8 @@ class RayCluster:
         """
         if place == "training":
             return self._actor(self._needs)
-        self.targets()
-        if self._timers:
-            return self._timers.pop()
-        return self._timer(next(node for node in self._alive() if LABEL in node))
+        node, *_ = self._labelled()
+        return self._timers.pop() if self._timers else self._timer(node)
 
     def dismiss(self, hand: RemoteHand) -> None:
         """Ends a hand and what it runs."""
@@ -154,6 +146,21 @@ class RayCluster:
             self._nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return self._nodes
 
+    def _labelled(self) -> Sequence[Mapping[str, float]]:
+        """Those of the machines with the label.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if not (found := [node for node in self._alive() if LABEL in node]):
+            raise UsageError(
+                "no machine of the cluster has the label of the target, on which candidates are "
+                "timed",
+                place="--engine ray",
+                help=f"start Ray there with --resources='{{\"{LABEL}\": 1}}'",
+            )
+        return found
+
     def _timer(self, node: Mapping[str, float]) -> _RayHand:
         return self._actor(self._claims(node) | {LABEL: 1})
 
@@ -189,11 +196,8 @@ class _RayHand:
         return self.actor.next.remote()
 
 
-_NAMES = {"cpu": "CPU", "gpu": "GPU"}
-
-
 def _in_words(resources: Mapping[str, float]) -> str:
-    names = {"CPU": "cpu", "GPU": "gpu"}
+    names = {theirs: ours for ours, theirs in _NAMES.items()}
     found = {names.get(name, name): value for name, value in resources.items()}
     return ",".join(
         f"{name}={value:g}"
