@@ -117,7 +117,7 @@ class Machines:
         engine: Engine = ENGINES.load(self.engine).make(
             workers=workers,
             threads=threads,
-            memory_bytes=int(_MEMORY_SHARE * usable_memory_bytes() / here),
+            memory_bytes=worker_memory_bytes(1 / here),
             logs=logs,
             **options,
         )
@@ -167,3 +167,8 @@ class Machines:
                 help=f"use {serves}",
             )
         return min(gpu.free_bytes / gpu.memory_bytes for gpu in gpus) / processes
+
+
+def worker_memory_bytes(share: float) -> int:
+    """What a worker may hold of this machine, of which it has a share, 0 to 1."""
+    return int(_MEMORY_SHARE * share * usable_memory_bytes())

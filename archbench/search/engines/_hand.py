@@ -14,12 +14,12 @@ from archbench.cache_folder import cache_folder
 from archbench.errors import MissingError
 from archbench.search.engines import local
 from archbench.search.engines._packing import PackedJob
+from archbench.search.machines import worker_memory_bytes
 from archbench.search.scheduler import Report
 from archbench.study.atomic_file import write_atomically, writing_alone
-from archbench.study.environment import Environment, capture, usable_cores, usable_memory_bytes
+from archbench.study.environment import Environment, capture, usable_cores
 
 _SOFTWARE = ("archbench", "torch", "torchvision", "numpy")
-_MEMORY_SHARE = 0.9
 _LOOK_EVERY_S = 1.0
 
 
@@ -44,7 +44,7 @@ class Hand:
         self._engine = local.make(
             workers=1,
             threads=threads,
-            memory_bytes=int(_MEMORY_SHARE * share * usable_memory_bytes()),
+            memory_bytes=worker_memory_bytes(share),
             logs=self._home,
             is_on_target=False,
             is_pinned=False,
