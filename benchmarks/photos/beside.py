@@ -123,12 +123,9 @@ def pick(job: Run, arm: str, limit: str, ms: float) -> dict[str, Any]:
 
 def latency(job: Run, name: str, side: int | None) -> dict[str, Any]:
     """The milliseconds of a network in ONNX Runtime, one thread, one image."""
-    own = [] if name.startswith("timm:") else ["--set", f"num_classes={job.num_classes}"]
-    own = [] if ":" in name else own
-    at = [] if side is None else ["--resolution", str(side)]
 
     def measured() -> dict[str, Any]:
-        said = ["profile", name, *own, *at, "--backend", "onnxruntime", "--threads", "1"]
+        said = ["profile", *asked(job, name, side), "--backend", "onnxruntime", "--threads", "1"]
         found = archbench(job, *said)["models"][0]["latency"][0]
         return {"ms": found["median_ms"], "low": found["low_ms"], "high": found["high_ms"]}
 
@@ -164,9 +161,8 @@ def full(job: Run, what: str, name: str, side: int | None, *, seconds: float) ->
     """A full training for so many CPU seconds, and its held-out accuracy."""
     if name.startswith("timm:"):
         return job.once(f"full-{what}", lambda: plain(job, name, side or 64, seconds))
-    own = [] if ":" in name else ["--set", f"num_classes={job.num_classes}"]
-    at = [] if side is None else ["--resolution", str(side)]
-    command = ["train", name, *own, *at, "--data", job.data, "--seed", str(job.seed), *_RECIPE]
+    command = ["train", *asked(job, name, side), "--data", job.data, "--seed", str(job.seed)]
+    command += _RECIPE
 
     def of(epochs: int) -> dict[str, Any]:
         out = job.out / "trained" / f"{what.replace(':', '-')}-{epochs}"
@@ -181,6 +177,12 @@ def full(job: Run, what: str, name: str, side: int | None, *, seconds: float) ->
     return job.once(f"full-{what}", lambda: of(max(4, round(seconds / each))))
 
 
+def asked(job: Run, name: str, side: int | None) -> list[str]:
+    """A network as commands take it: of the data's classes unless it has its own, at a side."""
+    own = [] if ":" in name else ["--set", f"num_classes={job.num_classes}"]
+    return [name, *own, *([] if side is None else ["--resolution", str(side)])]
+
+
 def plain(job: Run, name: str, side: int, seconds: float) -> dict[str, Any]:
     """A network of timm by plain_timm.py, with nearly the same recipe."""
     command = [sys.executable, str(_HERE / "plain_timm.py"), name.removeprefix("timm:")]
@@ -191,10 +193,8 @@ def plain(job: Run, name: str, side: int, seconds: float) -> dict[str, Any]:
 
 def archbench(job: Run, *words: str, check: bool = True) -> dict[str, Any]:
     """The JSON document of a command; nothing of one that failed, where ``check`` is off."""
-    said = [sys.executable, "-m", "archbench", *words, "--json"]
-    if words[0] in ("search", "pick", "train", "profile"):
-        said += ["--results", str(job.out / "results")]
-    return _output(said, check=check)
+    where = ["--results", str(job.out / "results")]
+    return _output([sys.executable, "-m", "archbench", *words, "--json", *where], check=check)
 
 
 def _output(command: list[str], *, check: bool = True) -> dict[str, Any]:
