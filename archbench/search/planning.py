@@ -261,9 +261,10 @@ def _in_words(plan: _Plan, pace: Pace, *, trials: float) -> Iterator[str]:
     share = f"{section.images:,} images in turn" if section.images else "all images"
     yield f"  training    {section.rungs[-1]} epochs of {share}, in batches of {section.batch}"
     yield f"              the pruner looks after {_listed(section.rungs)}"
-    limit_s = search.time_limit_s or 0.0
+    limit_s, num_workers = search.time_limit_s or 0.0, plan.context.workers
+    confirmed_s = plan.settings.confirmation_seconds(num_workers * limit_s) / num_workers
     yield f"  trials      about {trials:.0f}, begun within {in_minutes(limit_s)}"
-    yield f"              then up to {in_minutes(0.2 * limit_s)} confirm the front"
+    yield f"              then up to {in_minutes(confirmed_s)} confirm the front"
     if "limits.macs" in plan.fields:
         most = plan.fields["limits.macs"]
         yield f"  limits      {most:,} MACs, as more take longer than {limit:g} ms"
