@@ -15,6 +15,13 @@ _RESERVED = 2**29  # of addresses, not of memory: that is taken page by page, wh
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _MAPS = Path("/proc/self/maps")
 
+TUNABLES = ":".join(
+    f"glibc.malloc.{setting}"
+    for setting in ("hugetlb=1", f"mmap_threshold={_LARGEST}", f"trim_threshold={2 * _LARGEST - 1}")
+)
+"""A value of ``GLIBC_TUNABLES`` by which a process that is begun with it holds memory likewise; a C
+library that does not know these leaves it as it is."""
+
 
 def keep_memory() -> str:
     """Keeps the memory of freed tensors for the next ones, in huge pages where there are any.

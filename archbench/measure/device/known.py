@@ -18,6 +18,7 @@ from archbench.command_line import command_line
 from archbench.digest import sha256_of_file
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError, unknown_name
 from archbench.measure.device.link import Link
+from archbench.memory import TUNABLES
 from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import Environment, capture
 from archbench.study.measurement import Conditions
@@ -32,10 +33,6 @@ _FOLDER = '"${HOME:-/tmp}/.archbench"'
 _SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 _ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 _MATTERS = ("cpu", "cores", "python", "packages")  # what its numbers depend on
-_MEMORY = ":".join(  # as `archbench.memory` holds it; a C library without these leaves it alone
-    f"glibc.malloc.{setting}"
-    for setting in ("hugetlb=1", f"mmap_threshold={2**30}", f"trim_threshold={2**31 - 1}")
-)
 _OF_HERE = ("archbench", "torch")  # what makes artifacts
 
 
@@ -221,7 +218,7 @@ def _added(name: str, address: str) -> str:
 def _start(python: str, *, limit_bytes: int) -> str:
     """The line that puts the agent in the place of the shell, its memory as it is held here."""
     agent = f"{command_line(python)} {_FOLDER}/agent.py {limit_bytes}"
-    return f"export GLIBC_TUNABLES={_MEMORY}; exec {agent}"
+    return f"export GLIBC_TUNABLES={TUNABLES}; exec {agent}"
 
 
 def _shell(address: str) -> list[str]:
