@@ -193,10 +193,10 @@ def forget(name: str) -> None:
 
 
 def _require_runtime(packages: Mapping[str, str], *, python: str, place: str) -> None:
-    lacking = "numpy" if "numpy" not in packages else "" if len(packages) > 1 else "a runtime"
-    if lacking:
+    if "numpy" not in packages or len(packages) == 1:
+        lacking = "runtime" if "numpy" in packages else "numpy"
         raise MissingError(
-            f"its {python} has no {lacking.removeprefix('a ')}",
+            f"its {python} has no {lacking}",
             place=place,
             help=f"run there: {python} -m pip install numpy onnxruntime (or openvino, ncnn, "
             "ai-edge-litert), or name another Python with --python",
