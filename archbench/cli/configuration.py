@@ -103,19 +103,16 @@ def place_of(error: click.BadParameter) -> str:
         return ""
     if ctx.get_parameter_source(param.name) != ParameterSource.DEFAULT_MAP:
         return ""
-    path = ctx.command_path.split()[1:]
+    group, path = ctx.find_root().command, tuple(ctx.command_path.split()[1:])
+    assert isinstance(group, click.Group), "only its commands have such defaults"
     keys = [key for key, one in _named(ctx.command) if one is param]
-    for one in reversed(read(Path.cwd())):
-        table: Any = one.content
-        for name in path:
-            table = table.get(name, {})
-        for key in keys:
-            for written in (key, key.replace("-", "_")):
-                if written in table:
-                    return one.place(*path, written)
-                if written in one.content:
-                    return one.place(written)
-    return ""
+    said = [
+        one.place
+        for configuration in read(Path.cwd())
+        for one in _options(group, configuration)
+        if one.key in keys and one.command in ((), path)
+    ]
+    return said[-1] if said else ""
 
 
 def in_effect(group: click.Group, configurations: Sequence[Configuration]) -> dict[str, Any]:
@@ -290,7 +287,8 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 
 def _line_of(path: Path, key: str) -> int | None:
-    """The first line in which a key gets a value, or begins a table."""
-    begins = re.compile(rf"""\s*(\[[^\]]*\b)?["']?{re.escape(key)}["']?\s*[=\].]""")
+    """The first line in which a key, with - or _, gets a value, or begins a table."""
+    written = "[-_]".join(map(re.escape, re.split("[-_]", key)))
+    begins = re.compile(rf"""\s*(\[[^\]]*\b)?["']?{written}["']?\s*[=\].]""")
     lines = path.read_text(encoding="utf-8").splitlines()
     return next((n for n, line in enumerate(lines, start=1) if begins.match(line)), None)

@@ -74,6 +74,7 @@ def test_a_project_file_holds_in_the_folders_below_it(
         ),
         ("trails = 3", r"toml:1: trails: no command has the option 'trails'"),
         ("[search]\nresume = 3", r"toml:2: search.resume: 3 is not true or false"),
+        ("[search]\ndry_run = 3", r"toml:2: search.dry-run: 3 is not true or false"),
         ("[search]\ntrials = [3]", r"toml:2: search.trials: \[3\] is not a text or a number"),
         ("[search]\ntrials = {a = 1}", r"toml:2: search.trials: .* is not a text or a number"),
         ("[search", r"archbench.toml: is not valid TOML"),
