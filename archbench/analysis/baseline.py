@@ -211,6 +211,6 @@ def baseline_document(baseline: Baseline) -> Mapping[str, Any]:
         "proxy_accuracy": record.proxy_accuracy,
         "seeds": len(final_accuracies(record)),
         **{name: objective_value(record, name) for name in ("params", "macs")},
-        "reason": (record.failure.message if record.failure else record.reason) or None,
+        "reason": record.why_it_ended or None,
         "seconds": record.seconds,
     }

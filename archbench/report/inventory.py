@@ -186,7 +186,7 @@ def _reasons(records: Iterable[TrialRecord]) -> str:
     examples: dict[str, str] = {}
     counted: Counter[str] = Counter()
     for record in records:
-        text = record.failure.message if record.failure else record.reason
+        text = record.why_it_ended
         if not text:
             continue
         kind = f"{record.failure.kind}: " if record.failure else ""

@@ -294,7 +294,7 @@ def _trials(summary: Summary) -> list[Part]:
     rows = []
     for record in shown:
         origin = f"taken from {record.origin}" if record.origin else ""
-        reason = record.failure.message if record.failure else record.reason
+        ended = "; ".join(filter(None, (origin, record.why_it_ended)))
         error = summary.accuracy_error(record)
         inherited = front.share_cell(record.weights_inherited, None)
         rows.append(
@@ -307,7 +307,7 @@ def _trials(summary: Summary) -> list[Part]:
                 "parameters": front.count_cell(record.params),
                 "MACs, one image": front.count_cell(record.macs),
                 **({"weights inherited": inherited} if "weights" in summary.proxy else {}),
-                "why it ended": one_line("; ".join(filter(None, (origin, reason))), length=200),
+                "why it ended": one_line(ended, length=200),
             }
         )
     count = f"{len(summary.trials):,}"

@@ -28,10 +28,7 @@ def trial_data(summary: Summary) -> dict[str, Any]:
     """
     records = summary.trials
     chosen = choice_columns(summary)
-    reasons = [
-        one_line(record.failure.message if record.failure else record.reason, length=100)
-        for record in records
-    ]
+    reasons = [one_line(record.why_it_ended, length=100) for record in records]
     has_reasons = any(reasons) and len(records) <= _REASONS_UP_TO
     states = [STATES.get(record.state, record.state) for record in records]
     numbers = [record.number for record in records]

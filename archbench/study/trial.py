@@ -126,6 +126,11 @@ class TrialRecord:
         """Whether its accuracy and its latency are those of a network quantised to int8."""
         return self.choices.get(PRECISION) == "int8"
 
+    @property
+    def why_it_ended(self) -> str:
+        """Why it failed, was stopped early or was not trained; else empty."""
+        return self.failure.message if self.failure else self.reason
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:

@@ -139,7 +139,7 @@ def baselines_table(summary: Summary) -> ReportTable:
             "measurement": verdict_cell(one.record.latency),
             "params": count_cell(one.record.params),
             "MACs": count_cell(one.record.macs),
-            "why it ended": one_line(_reason(one.record), length=200),
+            "why it ended": one_line(one.record.why_it_ended, length=200),
         }
         for one in summary.baselines
     ]
@@ -151,10 +151,6 @@ def baselines_table(summary: Summary) -> ReportTable:
         page_alone=("measurement",),
         is_sortable=True,
     )
-
-
-def _reason(record: TrialRecord) -> str:
-    return record.failure.message if record.failure else record.reason
 
 
 def _member(record: TrialRecord, summary: Summary | None, *, has_side: bool) -> dict[str, Cell]:
