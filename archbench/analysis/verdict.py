@@ -86,8 +86,7 @@ def design_in_words(study: StudyFacts, record: TrialRecord) -> str:
     Of a design that was trained in full it is the accuracy of that training.
     """
     full = study.retraining and study.retraining.result_of(record.number)
-    names = [name for name in study.rule.objectives if name != "proxy_accuracy"]
-    texts = [OBJECTIVES[n].text(v) for n in names if (v := objective_value(record, n)) is not None]
+    texts = _costs(study, record)
     reached, kind = record.proxy_accuracy, "proxy accuracy"
     tested, images = record.test_accuracy, study.header["proxy"].get("num_test")
     if full:
@@ -131,12 +130,9 @@ def _beside(study: StudyFacts, taken: TrialRecord, other: TrialRecord) -> str:
     change = accuracy_change(study, taken, other)
     if change is None:
         return ""
-    names = [name for name in study.rule.objectives if name != "proxy_accuracy"]
-    costs = ", ".join(
-        OBJECTIVES[n].text(v) for n in names if (v := objective_value(other, n)) is not None
-    )
-    verb = "takes" if names[:1] == ["latency_ms"] else "has"
-    does = f"{verb} {costs} and is expected to"
+    first = next((name for name in study.rule.objectives if name != "proxy_accuracy"), "")
+    verb = "takes" if first == "latency_ms" else "has"
+    does = f"{verb} {', '.join(_costs(study, other))} and is expected to"
     if abs(change.value) < _NO_CHANGE:
         return f"Trial {other.number} {does} be as accurate."
     gains = "gain" if change.value >= 0 else "lose"
@@ -221,7 +217,7 @@ def ancestor_in_words(study: StudyFacts) -> str:
     told = f"All trainings began from the weights of {weights['name']}"
     same = [r for r in study.trials() if r.digest == about["digest"] and r.state == "complete"]
     if same:
-        reached = f"{_design(same[0], list(study.rule.objectives))} (trial {same[0].number})"
+        reached = f"{_design(study, same[0])} (trial {same[0].number})"
         return f"{told}, which itself stands at {reached}."
     found = (r.record.proxy_accuracy for r in study.baselines if r.name == weights["name"])
     accuracy = next(found, about["accuracy"])
@@ -276,14 +272,16 @@ def _nearest_to_limit(study: StudyFacts, stopped: list[TrialRecord]) -> str:
     )
 
 
-def _design(record: TrialRecord, names: list[str]) -> str:
+def _design(study: StudyFacts, record: TrialRecord) -> str:
     """For example ``0.41 ms at 62.1 %``."""
-    texts = {
-        n: OBJECTIVES[n].text(v) for n in names if (v := objective_value(record, n)) is not None
-    }
-    accuracy = texts.pop("proxy_accuracy", None)
-    costs = ", ".join(texts.values())
-    return f"{costs} at {accuracy}" if accuracy else costs
+    costs, reached = ", ".join(_costs(study, record)), record.proxy_accuracy
+    return costs if reached is None else f"{costs} at {_percent(reached)}"
+
+
+def _costs(study: StudyFacts, record: TrialRecord) -> list[str]:
+    """What a design is worth by each objective but its accuracy, as ``0.41 ms``."""
+    names = [name for name in study.rule.objectives if name != "proxy_accuracy"]
+    return [OBJECTIVES[n].text(v) for n in names if (v := objective_value(record, n)) is not None]
 
 
 def _sure(study: StudyFacts) -> str:
