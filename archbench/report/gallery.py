@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.study import StudyReader
 from archbench.errors import ArchbenchError, StorageError
 from archbench.report.figure import inline_svg
 from archbench.report.finding import page
@@ -11,7 +11,7 @@ from archbench.report.html import Markup, html, prose
 from archbench.report.number import plural
 from archbench.report.study_plot import pareto_figure
 from archbench.report.summary import Summary
-from archbench.study.connection import read_kind
+from archbench.study.connection import read
 from archbench.study.study_folder import DATABASE, REPORT, studies_in
 
 FILE = "index.html"
@@ -48,10 +48,10 @@ def gallery(results: Path) -> Markup:
 def _card(path: Path) -> tuple[str, Markup]:
     """When a study was begun, and its card; of one that cannot be read the reason."""
     try:
-        kind = read_kind(path / DATABASE)
-        if kind != "search":
-            return "", _written(path, kind, Markup(), page_file="index.html")
-        study = open_study(path)
+        snapshot = read(path / DATABASE)
+        if snapshot.kind != "search":
+            return "", _written(path, snapshot.kind, Markup(), page_file="index.html")
+        study = StudyReader(path, snapshot=snapshot)
         return str(study.header.get("created") or ""), _of_study(study)
     except ArchbenchError as error:
         return "", _written(path, f"cannot be read: {error.message}", Markup())
