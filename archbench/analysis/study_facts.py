@@ -17,7 +17,7 @@ from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.analysis.retraining import Retraining, retraining_of
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.study.objective import OBJECTIVES, objective_value
+from archbench.study.objective import objective_value
 from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
 
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
@@ -124,12 +124,9 @@ class StudyFacts:
         first by the short ones is among them.
         """
         likely, full = self.front_probabilities.accuracy, self.retraining
-        cost = next(OBJECTIVES[name] for name in self.rule.objectives if name != "proxy_accuracy")
-        sign = 1 if cost.direction == "min" else -1
 
         def order(record: TrialRecord) -> tuple[float, float, int]:
-            accuracy, spent = likely[record.number].value, cost.value(record) or 0.0
-            return -round(accuracy, 3), sign * spent, record.number
+            return -round(likely[record.number].value, 3), self.cost(record), record.number
 
         ordered = sorted(records, key=order)
         if follows and full and ordered and full.result_of(ordered[0].number):
