@@ -151,6 +151,10 @@ class Lines:
     texts: Sequence[str | bool | None]  # what is empty or false is left out
     rest: str = "  "  # stands in a terminal before each line of a sentence but its first
 
+    def said(self) -> list[str]:
+        """The sentences that say something."""
+        return [text for text in self.texts if isinstance(text, str) and text]
+
 
 @dataclass(frozen=True)
 class FactList:
@@ -205,7 +209,7 @@ def text_of(part: Part, *, columns: int | None = None) -> str:
         case ReportTable():
             return part.text(columns)
         case Lines():
-            return listed(part.texts, rest=part.rest, width=width)
+            return listed(part.said(), rest=part.rest, width=width)
         case FactList():
             said = {name: str(text) for name, text in part.said()}
             return beside(said, left=part.left, width=width)
@@ -237,8 +241,7 @@ def _on_page(part: Part, caption: str = "") -> Markup:
             facts = [html("<dt>{}</dt><dd>{}</dd>\n", n, prose(text)) for n, text in part.said()]
             return html('<dl class="{}">{}</dl>\n', part.css, facts) if facts else Markup()
         case Lines():
-            said = [text for text in part.texts if isinstance(text, str) and text]
-            return page_of(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in said)
+            return page_of(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in part.said())
     return html("<p>{}</p>\n", prose(part))
 
 

@@ -54,8 +54,7 @@ def _in_markdown(part: Part) -> str:
             notes = "\n\n".join(map(escaped, part.notes))
             return "\n\n".join(filter(None, [markdown_table(part) if part.rows else "", notes]))
         case Lines():
-            said = (text for text in part.texts if isinstance(text, str) and text)
-            return "\n".join(f"- {escaped(text)}" for text in said)
+            return "\n".join(f"- {escaped(text)}" for text in part.said())
         case FactList():
             return "\n".join(
                 f"- **{escaped(name)}**: {escaped(str(text))}" for name, text in part.said()

@@ -26,10 +26,9 @@ def filled(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) ->
     )  # fmt: skip
 
 
-def listed(texts: Iterable[str | bool | None], *, rest: str = "  ", width: int = WIDTH) -> str:
-    """Each text on lines of its own, all but its first begun with the rest."""
-    said = [text for text in texts if isinstance(text, str) and text]
-    return "\n".join(filled(text, rest=rest, width=width) for text in said)
+def listed(texts: Iterable[str], *, rest: str = "  ", width: int = WIDTH) -> str:
+    """Each text that is not empty on lines of its own, all but its first begun with the rest."""
+    return "\n".join(filled(text, rest=rest, width=width) for text in texts if text)
 
 
 def beside(facts: Mapping[str, str], *, left: int, width: int = WIDTH) -> str:
