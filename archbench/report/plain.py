@@ -83,6 +83,13 @@ def escaped(text: str) -> str:
     return _AT_START.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", shown)
 
 
+def code(text: str) -> str:
+    """The text as code within a line, between more backticks than it has in a row."""
+    longest = _longest_run(text)
+    fence, space = "`" * (longest + 1), " " * bool(longest)
+    return f"{fence}{space}{text}{space}{fence}"
+
+
 def _text(row: Mapping[str, object], title: str) -> str:
     return "" if row[title] is None else str(row[title])
 
@@ -95,6 +102,11 @@ def _in_line(text: str) -> str:
 
 def _fenced(text: str) -> str:
     """The text as it is, between more backticks than it has in a row."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    fence = "`" * max(3, 1 + _longest_run(text))
     lines = "\n".join(visible(line) for line in text.split("\n"))
     return f"{fence}\n{lines}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    """The most backticks in a row."""
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -1,12 +1,10 @@
 """The front as a Markdown table, to paste into an issue or a README."""
 
-import re
-
 from archbench.analysis.study import StudyReader
 from archbench.report.findings.front import front_table
 from archbench.report.html import one_line, visible
 from archbench.report.inventory import train_command
-from archbench.report.plain import escaped, markdown_table
+from archbench.report.plain import code, escaped, markdown_table
 from archbench.report.summary import Summary
 
 FILE = "front.md"
@@ -24,13 +22,6 @@ def content(study: StudyReader) -> bytes:
             (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
             + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
             "Proxy accuracy ranks designs and is not your accuracy.",
-            f"Train trial {best.number}: {_code(visible(one_line(command, length=1000)))}",
+            f"Train trial {best.number}: {code(visible(one_line(command, length=1000)))}",
         ]
     return ("\n\n".join(paragraphs) + "\n").encode()
-
-
-def _code(text: str) -> str:
-    """The text as code, fenced by more backticks than it has in a row."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {text} {fence}" if longest else f"{fence}{text}{fence}"
