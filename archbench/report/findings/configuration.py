@@ -12,8 +12,8 @@ _ORDER = "the command line counts most, then the environment, then the project's
 
 def finding(document: Mapping[str, Any]) -> Finding:
     """A document of the schema ``archbench.configuration/1``: what is set, the last in effect."""
-    files = document["files"]
-    last = {(one["command"], one["option"]): number for number, one in _numbered(document)}
+    files, options = document["files"], list(enumerate(document["options"]))
+    last = {(one["command"], one["option"]): number for number, one in options}
     rows = [
         {
             "command": one["command"] or "all",
@@ -22,12 +22,8 @@ def finding(document: Mapping[str, Any]) -> Finding:
             "from": one["from"],
             "": "" if last[one["command"], one["option"]] == number else "overridden",
         }
-        for number, one in _numbered(document)
+        for number, one in options
     ]
     read = f"read: {', '.join(files)}" if files else "no archbench.toml was found"
     table = ReportTable(rows, align="lllll", leaves_out=True)
     return Finding(document, [Lines([read, _ORDER], rest=""), table])
-
-
-def _numbered(document: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    return list(enumerate(document["options"]))
