@@ -85,8 +85,7 @@ def fronts_figure(
         marks.show_shares(axes, marks.share_window(shares, chance=chance), chance=chance)
         for (name, found), (colour, marker) in zip(points.items(), _MARKS, strict=False):
             _draw(axes, found, name, colour=PALETTE[colour], marker=marker)
-        cost = summaries[0].cost
-        axes.set_xlabel(", ".join(filter(None, [cost.label, cost.unit])))
+        axes.set_xlabel(summaries[0].cost_title)
         figure.legend(loc="upper left", ncols=math.ceil(len(names) / rows))
     return figure
 
@@ -150,7 +149,7 @@ def _table(summaries: Sequence[Summary], names: Sequence[str]) -> ReportTable:
             row: dict[str, object] = {
                 "study": name,
                 "trial": Cell(record.number, value=record.number),
-                ", ".join(filter(None, [objective.label, objective.unit])): shown,
+                summary.cost_title: shown,
                 "proxy accuracy, ± standard error": share_cell(record.proxy_accuracy, error),
                 "command": Cell(command, around="<code>{}</code>"),
             }

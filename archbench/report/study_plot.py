@@ -147,8 +147,7 @@ def _draw_references(
 
 
 def _cost_label(summary: Summary, *, is_wide: bool) -> str:
-    label = ", ".join(filter(None, [summary.cost.label, summary.cost.unit]))
-    conditions = summary.conditions_text
+    label, conditions = summary.cost_title, summary.conditions_text
     if is_wide and summary.cost.name == "latency_ms" and conditions:
         return drawable(f"{label}  ({one_line(conditions, length=64)})")
     return label

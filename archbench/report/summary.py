@@ -56,6 +56,11 @@ class Summary:
         self.limit = self.limits.get(self.cost.name)
 
     @property
+    def cost_title(self) -> str:
+        """What the cost is and its unit, for an axis or a heading: ``latency, ms``."""
+        return ", ".join(filter(None, [self.cost.label, self.cost.unit]))
+
+    @property
     def conditions_text(self) -> str:
         """The conditions of the latency in a few words; empty where the study says none."""
         said = self.header.get("conditions")
